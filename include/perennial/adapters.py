@@ -1,0 +1,61 @@
+"""The outside world as one value that stages are handed; each part connects when it is first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from perennial.io.expectations import Expectations
+from perennial.io.lake import Lake
+from perennial.io.ledger import Ledger
+from perennial.io.registry import Registry
+from perennial.io.reports import Reports
+from perennial.io.sources import Sources
+from perennial.io.warehouse import Warehouse
+from perennial.settings import Settings, load_settings
+
+
+class Adapters:
+    """Lake, warehouse, sources, expectations, registry, ledger and reports of one configured stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def from_env(cls) -> Adapters:
+        """Return the adapters that `PERENNIAL_*` and the home folder's `stack.env` describe."""
+        return cls(load_settings())
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Return the Delta tables."""
+        return Lake(self.settings.lake_root)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """Return the SQL engine over pinned table versions."""
+        return Warehouse(self.lake)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Return the reader of source files."""
+        return Sources(replay_weeks=self.settings.replay_weeks, injected=self.settings.injected_root)
+
+    @cached_property
+    def expectations(self) -> Expectations:
+        """Return the row checks."""
+        return Expectations(self.settings.pages_root)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Return the model registry."""
+        return Registry(self.settings.mlflow)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Return the ledger."""
+        return Ledger(self.settings.ledger)
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Return the writer of report pages."""
+        return Reports(self.settings.pages_root)

@@ -1,0 +1,1 @@
+"""Arithmetic: arrays and numbers in, records out; no client, file, clock or environment."""

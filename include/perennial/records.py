@@ -1,0 +1,258 @@
+"""Frozen values that cross a border between stages, Airflow and the ledger: JSON-ready, no frames, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from perennial.errors import GateFailedError
+
+Json = dict[str, Any]
+
+DriftVerdict = Literal[
+    "stable", "drifted", "too few rows", "all null", "constant", "missing column", "new column", "new categories"
+]
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with dates as ISO text, all the way down, so that JSON and XCom can carry it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, (date, datetime)) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Base of the records: anything a stage returns can be written as JSON."""
+
+    def to_json(self) -> Json:
+        """Return the record as plain data; dates are ISO text, tuples are lists."""
+        return dict(plain(asdict(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Record):
+    """A half-open span of UTC days: `start` is in it, `end` is not."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        """Refuse a window that ends before it starts; an empty one (`start == end`) is fine."""
+        if self.end < self.start:
+            raise ValueError(f"a window ends at or after its start, got {self.start} to {self.end}.")
+
+    def __len__(self) -> int:
+        """Return the number of days."""
+        return (self.end - self.start).days
+
+    def __contains__(self, day: date) -> bool:
+        """Tell whether `start <= day < end`."""
+        return self.start <= day < self.end
+
+    def days(self) -> Iterator[date]:
+        """Yield each day, oldest first."""
+        return (self.start + timedelta(days=offset) for offset in range(len(self)))
+
+    @classmethod
+    def of_day(cls, day: date) -> Window:
+        """Return the window that holds `day` alone."""
+        return cls(day, day + timedelta(days=1))
+
+    @classmethod
+    def ending(cls, day: date, *, days: int) -> Window:
+        """Return the `days` days of which `day` is the last."""
+        end = day + timedelta(days=1)
+        return cls(end - timedelta(days=days), end)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit(Record):
+    """What writing one partition did; `changed` is False where the same content was there already."""
+
+    table: str
+    day: date
+    rows: int
+    version: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRecord(Record):
+    """One day of one source, as published; `quarantined` rows are not among `rows`."""
+
+    case: str
+    source: str
+    day: date
+    rows: int
+    quarantined: int
+    version: int
+    changed: bool
+    warnings: tuple[str, ...] = ()
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesRecord(Record):
+    """One day's snapshot of all entities, and the versions of the sources it was computed from."""
+
+    case: str
+    day: date
+    rows: int
+    version: int
+    changed: bool
+    source_versions: Mapping[str, int]
+    leak_checked_day: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateResult(Record):
+    """One candidate's or baseline's figures on the validation rows."""
+
+    name: str
+    run_id: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecord(Record):
+    """A trained challenger: its registry version, and everything needed to train it again (`manifest`)."""
+
+    case: str
+    as_of: date
+    version: str
+    run_id: str
+    winner: str
+    candidates: tuple[CandidateResult, ...]
+    holdout: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
+    manifest: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult(Record):
+    """One gate's outcome; `margin` is how far the value lies on the good side of the limit."""
+
+    name: str
+    value: float
+    limit: float
+    margin: float
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether the value reaches the limit; equal passes, NaN does not."""
+        return self.margin >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport(Record):
+    """A challenger held against its gates, on the same holdout rows as the champion.
+
+    `champion` is None where nothing is in production yet; then the gates against it are left out.
+    """
+
+    case: str
+    version: str
+    champion: str | None
+    as_of: date
+    results: tuple[GateResult, ...]
+    metrics: Mapping[str, Mapping[str, float]]
+    holdout: Window
+    rows: int
+
+    @property
+    def failed(self) -> tuple[GateResult, ...]:
+        """Return the gates that did not pass."""
+        return tuple(result for result in self.results if not result.passed)
+
+    def summary(self) -> str:
+        """Return one line a gate: its name, value, limit and margin."""
+        return "\n".join(
+            f"{'pass' if r.passed else 'FAIL'}  {r.name}: {r.value:.4f}, limit {r.limit:.4f}, margin {r.margin:+.4f}"
+            for r in self.results
+        )
+
+    def raise_if_failed(self) -> None:
+        """Raise GateFailedError with each failed gate's value and limit."""
+        if self.failed:
+            lines = "\n".join(f"  {r.name}: {r.value:.4f}, needed {r.limit:.4f}" for r in self.failed)
+            raise GateFailedError(f"{self.case} version {self.version} failed {len(self.failed)} gate(s):\n{lines}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRecord(Record):
+    """A ledger entry; `changed` is False where the version was the champion already."""
+
+    case: str
+    version: str
+    previous: str | None
+    who: str
+    at: datetime
+    reason: str
+    entry: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRecord(Record):
+    """One day's predictions and what made them."""
+
+    case: str
+    day: date
+    rows: int
+    model_version: str
+    data_version: int
+    version: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift(Record):
+    """One column's current distribution against its reference; the measures are None where they have no meaning."""
+
+    column: str
+    verdict: DriftVerdict
+    psi: float | None
+    distance: float | None
+    measure: Literal["wasserstein", "jensen-shannon"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorRecord(Record):
+    """One day's findings about the champion.
+
+    `verdict` is "drifted" where the score or the share of drifted features is over its limit, "decayed"
+    where performance on matured labels is below its limit, "unknown" where too little can be judged.
+    `opens_alert` is True on the first day of such a finding only, so that one finding has one mail.
+    """
+
+    case: str
+    day: date
+    model_version: str
+    verdict: Literal["stable", "drifted", "decayed", "unknown"]
+    reason: str
+    drifted_share: float
+    score: ColumnDrift
+    columns: tuple[ColumnDrift, ...]
+    performance: Mapping[str, float]
+    performance_window: Window | None
+    since: date | None
+    opens_alert: bool
+    report: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainDecision(Record):
+    """Whether a retraining is asked for, and why or why not."""
+
+    case: str
+    day: date
+    wanted: bool
+    trigger: Literal["drift", "performance", "none"]
+    reason: str

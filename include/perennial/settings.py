@@ -1,0 +1,68 @@
+"""The only reader of the environment: every setting is `PERENNIAL_<NAME>`.
+
+The embedded stack writes its own values to `stack.env` in the home folder, which is read here too, so that the
+command line talks to the running stack. A real environment variable wins over that file.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def home() -> Path:
+    """Return the folder that holds all state: `PERENNIAL_HOME`, or `.perennial` in the checkout."""
+    return Path(os.environ.get("PERENNIAL_HOME") or CHECKOUT / ".perennial").resolve()
+
+
+class Settings(BaseSettings):
+    """Where things are; no field is a fact about a use case."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=home, description="all state lives below it")
+    use_cases: Path = Field(CHECKOUT / "include" / "use_cases", description="one folder a use case")
+    lake: Path | None = Field(None, description="root of the Delta tables; default <home>/lake")
+    pages: Path | None = Field(None, description="root of report pages; default <home>/pages")
+    ledger_url: str | None = Field(None, description="SQLAlchemy URL; default SQLite in <home>")
+    mlflow_uri: str | None = Field(None, description="MLflow tracking URI; default SQLite in <home>")
+    airflow_url: str = Field("http://127.0.0.1:8080", description="for the links in mails and pages")
+    replay_weeks: int = Field(0, description="whole weeks a replayed source is shifted by; 0 switches it off")
+    injected: Path | None = Field(None, description="folder of injected source days; default <home>/injected")
+
+    @property
+    def lake_root(self) -> Path:
+        """Return the folder of the Delta tables."""
+        return self.lake or self.home / "lake"
+
+    @property
+    def pages_root(self) -> Path:
+        """Return the folder of validation and drift pages."""
+        return self.pages or self.home / "pages"
+
+    @property
+    def injected_root(self) -> Path:
+        """Return the folder where days of a changed source lie."""
+        return self.injected or self.home / "injected"
+
+    @property
+    def ledger(self) -> str:
+        """Return the SQLAlchemy URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def mlflow(self) -> str:
+        """Return the MLflow tracking URI."""
+        return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+
+@cache
+def load_settings() -> Settings:
+    """Return the settings of this process; read once."""
+    return Settings(_env_file=home() / "stack.env")

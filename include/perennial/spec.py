@@ -1,0 +1,352 @@
+"""The models of a use case: what a team declares. No file access; the catalog reads the files.
+
+`perennial cases --schema` prints the JSON schema of `UseCase`; docs/use-case.md walks through an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from perennial.errors import nearest
+
+ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
+
+# Direction of each metric an evaluation reports: True where more is better.
+METRICS: dict[str, bool] = {
+    "roc_auc": True,
+    "average_precision": True,
+    "log_loss": False,
+    "brier_score": False,
+    "expected_calibration_error": False,
+    "expected_profit": True,
+    "return_on_ad_spend": True,
+}
+ESTIMATOR_PACKAGES = ("sklearn.", "lightgbm.")
+IDENTIFIER = r"^[a-z][a-z0-9_]{0,39}$"
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}. {nearest(name, METRICS)}")
+    return name
+
+
+def _allowed_estimator(path: str) -> str:
+    if not path.startswith(ESTIMATOR_PACKAGES):
+        raise ValueError(f"estimator {path!r} is not allowed: it must come from sklearn or lightgbm.")
+    return path
+
+
+def _five_fields(cron: str) -> str:
+    if len(cron.split()) != 5:
+        raise ValueError(f"cron {cron!r} needs five fields: minute hour day-of-month month day-of-week.")
+    return cron
+
+
+Name = Annotated[str, Field(pattern=IDENTIFIER)]
+Metric = Annotated[str, AfterValidator(_known_metric)]
+Estimator = Annotated[str, AfterValidator(_allowed_estimator)]
+Cron = Annotated[str, AfterValidator(_five_fields)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Base of the spec's models: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """Files of an installed package or of a folder, read day by day.
+
+    Without `time_column` the source is a reference table: each day sees its newest snapshot.
+    """
+
+    name: Name
+    package: str | None = Field(None, description="installed package that `files` are relative to")
+    files: Annotated[Mapping[Name, str], Field(min_length=1, description="view name: path of a Parquet or CSV file")]
+    select: str | None = Field(None, description="SQL file over those views; may be left out for a single file")
+    time_column: str | None = Field(None, description="UTC time or date that puts a row into its day")
+    keys: Annotated[tuple[str, ...], Field(min_length=1, description="columns that name a row")]
+    columns: Annotated[Mapping[str, ColumnType], Field(min_length=1)]
+    suite: str | None = Field(None, description="name of the expectation suite in suite.json; default: the source's name")
+    replay: bool = Field(default=False, description="a past year, replayed as if it were now (PERENNIAL_REPLAY_WEEKS)")
+
+    @model_validator(mode="after")
+    def _columns_hold_together(self) -> Self:
+        for role, names in (("keys", self.keys), ("time_column", filter(None, [self.time_column]))):
+            for name in names:
+                if name not in self.columns:
+                    raise ValueError(f"{role} names {name!r}, which is no column. {nearest(name, self.columns)}")
+        if self.time_column and self.columns[self.time_column] not in {"date", "timestamp"}:
+            raise ValueError(f"time_column {self.time_column!r} must be a date or timestamp column.")
+        if self.select is None and len(self.files) > 1:
+            raise ValueError(f"source {self.name!r} joins {len(self.files)} files and needs `select`, a SQL file.")
+        return self
+
+    @property
+    def is_reference(self) -> bool:
+        """Tell whether the source has no time of its own."""
+        return self.time_column is None
+
+
+class Features(Strict):
+    """A SQL file that gives one row for each entity and asked day, and the columns it gives."""
+
+    sql: str
+    lookback_days: Annotated[int, Field(ge=1, le=1000, description="how many days before a snapshot the SQL may look at")]
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Self:
+        names = self.columns
+        if not names:
+            raise ValueError("features need at least one numeric or categorical column.")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"features name {', '.join(twice)} more than once.")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return all feature columns, numeric ones first."""
+        return (*self.numeric, *self.categorical)
+
+
+class Label(Strict):
+    """A SQL file that gives (day, entity, label); an entity it leaves out has the label 0.
+
+    The label of day D may look at the days D+1 .. D+horizon_days and no further.
+    """
+
+    sql: str
+    column: Name
+    horizon_days: Annotated[int, Field(ge=1, le=365)]
+
+
+class Search(Strict):
+    """The budget of the parameter search; whichever of the two runs out first ends it."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] = 20
+    seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+
+
+class Range(Strict):
+    """One searched parameter: a range of numbers or a list of choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    choices: tuple[Any, ...] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if self.choices is not None and (self.low is not None or self.high is not None):
+            raise ValueError("give either choices or low and high, not both.")
+        if self.choices is None and (self.low is None or self.high is None or self.low >= self.high):
+            raise ValueError(f"give choices, or low < high; got low={self.low}, high={self.high}.")
+        return self
+
+
+class Candidate(Strict):
+    """One model that may become the challenger."""
+
+    name: Name
+    estimator: Estimator
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    search: Mapping[str, Range] = Field(default_factory=dict)
+
+
+class Baseline(Strict):
+    """What the challenger must beat: the same pipeline on a few features only; none of them means a constant."""
+
+    name: Name
+    estimator: Estimator
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    features: tuple[str, ...] = ()
+
+
+class Training(Strict):
+    """How challengers are trained. In time order: fit | gap | validation | gap | holdout | horizon | as_of.
+
+    A gap is the label's horizon, so that no label of an earlier part is made of days of a later part.
+    """
+
+    cron: Cron
+    window_days: Annotated[int, Field(ge=2, description="snapshot days from the first fitted to the last held out")]
+    validation_days: Annotated[int, Field(ge=1)]
+    holdout_days: Annotated[int, Field(ge=1)]
+    every_days: Annotated[int, Field(ge=1, description="take a snapshot every so many days, counted back")] = 1
+    min_rows: Annotated[int, Field(ge=1, description="fewest rows of each part")] = 1000
+    metric: Metric = "roc_auc"
+    seed: int = 0
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+    baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)]
+    search: Search = Search()
+
+
+class AbsoluteGate(Strict):
+    """The challenger's metric against a fixed limit; equal passes."""
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"gate on {self.metric} needs either at_least or at_most.")
+        return self
+
+
+class BaselineGate(Strict):
+    """The challenger's metric must be better than a baseline's by at least `by`; equal passes."""
+
+    metric: Metric
+    beats_baseline: str
+    by: Annotated[float, Field(ge=0)] = 0.0
+
+
+class ChampionGate(Strict):
+    """With `confidence`, the challenger is not worse than the champion by more than the margin.
+
+    The lower bound comes from a paired bootstrap that resamples entities, on the same holdout rows.
+    """
+
+    metric: Metric
+    no_worse_than_champion_by: Annotated[float, Field(ge=0)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 500
+
+
+Gate = AbsoluteGate | BaselineGate | ChampionGate
+
+
+class Value(Strict):
+    """Money: what one contacted converter brings, and what one contact costs."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    conversion: Annotated[float, Field(gt=0)]
+    contact: Annotated[float, Field(gt=0)]
+
+
+class Performance(Strict):
+    """The limit of the champion's metric on matured labels; below it (or above, for a loss) it has decayed."""
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+    window_days: Annotated[int, Field(ge=1)] = 7
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"performance on {self.metric} needs either at_least or at_most.")
+        return self
+
+
+class Monitoring(Strict):
+    """Limits of the daily check; a value that reaches its limit counts as drifted."""
+
+    psi_limit: Annotated[float, Field(gt=0)] = 0.25
+    drifted_share_limit: Annotated[float, Field(gt=0, le=1)] = 0.3
+    score_psi_limit: Annotated[float, Field(gt=0)] = 0.25
+    min_rows: Annotated[int, Field(ge=1)] = 200
+    performance: Performance
+    report_rows: Annotated[int, Field(ge=100, description="rows of the sample in the Evidently page")] = 2000
+
+
+class Retraining(Strict):
+    """When evidence asks for a new model."""
+
+    cooldown_days: Annotated[int, Field(ge=0)] = 7
+
+
+class Alerts(Strict):
+    """Who is mailed when something has a consequence."""
+
+    to: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class UseCase(Strict):
+    """One use case, whole; `perennial cases` checks it and its files."""
+
+    name: Name
+    title: str
+    entity: str
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    features: Features
+    label: Label
+    training: Training
+    gates: Annotated[tuple[Gate, ...], Field(min_length=1)]
+    value: Value
+    monitoring: Monitoring
+    retraining: Retraining = Retraining()
+    alerts: Alerts
+    approval: Literal["automatic"] = "automatic"
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        baselines = {baseline.name for baseline in self.training.baselines}
+        for gate in self.gates:
+            if isinstance(gate, BaselineGate) and gate.beats_baseline not in baselines:
+                raise ValueError(f"gates name the baseline {gate.beats_baseline!r}. {nearest(gate.beats_baseline, baselines)}")
+        for baseline in self.training.baselines:
+            for name in baseline.features:
+                if name not in self.features.columns:
+                    raise ValueError(f"baseline {baseline.name!r} names {name!r}. {nearest(name, self.features.columns)}")
+        for what, names in (("sources", self.sources), ("candidates", self.training.candidates)):
+            listed = [item.name for item in names]
+            twice = sorted({name for name in listed if listed.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what} name {', '.join(twice)} more than once.")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_are_possible(self) -> Self:
+        training, horizon = self.training, self.label.horizon_days
+        if horizon >= training.window_days:
+            raise ValueError(
+                f"label.horizon_days {horizon} must be shorter than training.window_days {training.window_days}."
+            )
+        fitted = training.window_days - training.validation_days - training.holdout_days - 2 * horizon
+        if fitted < 1:
+            raise ValueError(
+                f"training.window_days {training.window_days} leaves {fitted} days to fit on: validation_days "
+                f"{training.validation_days}, holdout_days {training.holdout_days} and two gaps of horizon_days {horizon} "
+                f"take the rest. Use at least {training.window_days - fitted + 1}."
+            )
+        return self
+
+    def source(self, name: str) -> Source:
+        """Return the source of that name."""
+        return next(source for source in self.sources if source.name == name)
+
+    def raw_table(self, source: str) -> str:
+        """Return the lake table of a source's published rows."""
+        return f"raw/{self.name}/{source}"
+
+    def quarantine_table(self, source: str) -> str:
+        """Return the lake table of a source's refused rows."""
+        return f"quarantine/{self.name}/{source}"
+
+    @property
+    def features_table(self) -> str:
+        """Return the lake table of the daily snapshots."""
+        return f"features/{self.name}"
+
+    @property
+    def predictions_table(self) -> str:
+        """Return the lake table of the daily scores."""
+        return f"predictions/{self.name}"
+
+    @property
+    def horizon(self) -> timedelta:
+        """Return how long a label takes to mature."""
+        return timedelta(days=self.label.horizon_days)
