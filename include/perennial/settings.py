@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     ledger_url: str | None = Field(None, description="SQLAlchemy URL; default SQLite in <home>")
     mlflow_uri: str | None = Field(None, description="MLflow tracking URI; default SQLite in <home>")
     airflow_url: str = Field("http://127.0.0.1:8080", description="for the links in mails and pages")
+    airflow_port: int = Field(8080, ge=1, le=65535, description="embedded stack: Airflow's UI and API")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="embedded stack: MLflow")
+    smtp_port: int = Field(1025, ge=1, le=65535, description="embedded stack: the mail catcher")
     replay_weeks: int = Field(0, description="whole weeks a replayed source is shifted by; 0 switches it off")
     injected: Path | None = Field(None, description="folder of injected source days; default <home>/injected")
 
