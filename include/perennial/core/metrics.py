@@ -1,0 +1,296 @@
+"""What a model's scores are worth: ranking, probability, calibration and money, each with row weights.
+
+Every measure takes weights, because the bootstrap of `core.gates` resamples by weighting: a measure is
+prepared once (sorted, binned) and then evaluated for many weightings. All scores are probabilities of the
+label 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.errors import DataError
+from perennial.spec import METRICS, Value
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Measure = Callable[[FloatArray], float]
+
+CALIBRATION_BINS = 10
+LEAST_PROBABILITY = 1e-15
+HOUSEHOLDS = 1000
+SHARES: FloatArray = np.round(np.arange(1, 101) / 100, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores beside what happened; all arrays have the shape (rows,).
+
+    `day` and `entity` are codes: equal numbers mean the same snapshot day or the same entity.
+    """
+
+    label: FloatArray
+    score: FloatArray
+    day: IntArray
+    entity: IntArray
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of different lengths, no rows, and scores that are no probabilities."""
+        sizes = {array.size for array in (self.label, self.score, self.day, self.entity)}
+        if len(sizes) != 1 or 0 in sizes:
+            raise DataError(f"scored rows need arrays of one length above 0, got {sorted(sizes)}.")
+        bad = int((~((self.score >= 0) & (self.score <= 1))).sum())
+        if bad:
+            raise DataError(f"scores must lie in 0..1, got {bad} of {self.score.size} that do not.")
+
+
+def evaluate(scored: Scored, *, value: Value, share: float) -> dict[str, float]:
+    """Return every metric of `spec.METRICS`, and `contacted_share`, `base_rate` and `rows` beside them.
+
+    Args:
+        scored: at least one row; with labels of one class the ranking metrics are NaN.
+        value: what a converter brings and a contact costs.
+        share: the share of households contacted each day, chosen elsewhere (see `best_share`).
+    """
+    ones = np.ones(scored.label.size)
+    found = {name: measure(name, scored, value=value, share=share)(ones) for name in METRICS}
+    return found | {
+        "contacted_share": share,
+        "base_rate": float(scored.label.mean()),
+        "rows": float(scored.label.size),
+    }
+
+
+def measure(name: str, scored: Scored, *, value: Value, share: float) -> Measure:
+    """Return a function from row weights to the metric `name`; sorting and binning are done once, here."""
+    if name in {"expected_profit", "return_on_ad_spend"}:
+        chosen = contacted(scored, share=share)
+        prepared = profit_per_thousand if name == "expected_profit" else return_on_ad_spend
+        return prepared(scored.label, chosen, value=value)
+    return _STATISTICAL[name](scored.label, scored.score)
+
+
+def roc_auc(label: FloatArray, score: FloatArray) -> Measure:
+    """Return the area under the ROC curve as a function of row weights.
+
+    `AUC = Σ_g P_g · (N_<g + N_g / 2) / (P · N)` over groups g of equal scores in rising order, where P_g and
+    N_g are the weights of positives and negatives in the group and N_<g those of negatives below it: the
+    probability that a positive scores above a negative, ties counting half. NaN where one class has no
+    weight.
+
+    Source:
+        Hanley and McNeil (1982), Radiology 143, 29-36.
+    """
+    order, starts = _groups(score)
+    positive = label[order]
+
+    def weighted(weights: FloatArray) -> float:
+        sorted_weights = weights[order]
+        ups = np.add.reduceat(sorted_weights * positive, starts)
+        downs = np.add.reduceat(sorted_weights, starts) - ups
+        total = ups.sum() * downs.sum()
+        return float((ups * (np.cumsum(downs) - downs / 2)).sum() / total) if total > 0 else float("nan")
+
+    return weighted
+
+
+def average_precision(label: FloatArray, score: FloatArray) -> Measure:
+    """Return the average precision as a function of row weights.
+
+    `AP = Σ_g (R_g - R_{g-1}) · precision_g` over groups of equal scores in falling order, R being the recall
+    so far. NaN where no positive has weight.
+    """
+    order, starts = _groups(-score)
+    positive = label[order]
+
+    def weighted(weights: FloatArray) -> float:
+        sorted_weights = weights[order]
+        hits = np.add.reduceat(sorted_weights * positive, starts)
+        rows = np.cumsum(np.add.reduceat(sorted_weights, starts))
+        total = hits.sum()
+        if total <= 0:
+            return float("nan")
+        precision = np.divide(np.cumsum(hits), rows, out=np.zeros_like(rows), where=rows > 0)
+        return float((hits * precision).sum() / total)
+
+    return weighted
+
+
+def log_loss(label: FloatArray, score: FloatArray) -> Measure:
+    """Return the mean of `-ln p(label)` in nats; probabilities are kept 1e-15 away from 0 and 1."""
+    p = np.clip(score, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return _mean_of(-(label * np.log(p) + (1 - label) * np.log(1 - p)))
+
+
+def brier_score(label: FloatArray, score: FloatArray) -> Measure:
+    """Return the mean of `(p - label)²`: 0 is perfect, a constant base rate r gives `r · (1 - r)`."""
+    return _mean_of((score - label) ** 2)
+
+
+def expected_calibration_error(label: FloatArray, score: FloatArray) -> Measure:
+    """Return `ECE = Σ_b share_b · |mean score_b - mean label_b|` over ten bins of equal row counts.
+
+    Bins hold equal rows, not equal widths, so that a bin is never judged by a handful of rows. Rows of the
+    same score stay in one bin. The bins are cut once on the rows given; weights change what is in them, not
+    where they lie.
+    """
+    code = calibration_bins(score)
+    bins = int(code.max()) + 1
+
+    def weighted(weights: FloatArray) -> float:
+        gap = np.bincount(code, weights * (score - label), bins)
+        total = weights.sum()
+        return float(np.abs(gap).sum() / total) if total > 0 else float("nan")
+
+    return weighted
+
+
+def calibration_bins(score: FloatArray, *, bins: int = CALIBRATION_BINS) -> IntArray:
+    """Return each row's bin of equal mass, 0 the lowest; equal scores share a bin, empty bins vanish."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
+    _, code = np.unique(np.searchsorted(edges, score, side="right"), return_inverse=True)
+    return code.astype(np.int64)
+
+
+def calibration_curve(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Return mean score, observed rate and rows of each bin of `calibration_bins`."""
+    code = calibration_bins(score)
+    rows = np.bincount(code)
+    return np.bincount(code, score) / rows, np.bincount(code, label) / rows, rows.astype(np.int64)
+
+
+def contacted(scored: Scored, *, share: float) -> FloatArray:
+    """Return how likely each row is contacted: each day the `share` of households with the highest scores.
+
+    A day with n rows has `round(share · n)` contacts. Where equal scores lie on both sides of that line, each
+    of them is contacted with the same probability, so that the order of the rows never counts.
+    """
+    places = _places_in_day(scored)
+    return places.contacted(share)
+
+
+def profit_per_thousand(label: FloatArray, chosen: FloatArray, *, value: Value) -> Measure:
+    """Return the expected profit in currency units per 1,000 households and snapshot day.
+
+    `1000 · Σ contacted · (conversion · label - contact) / Σ 1`: the hits are worth `value.conversion`, every
+    contact costs `value.contact`, and households that are not contacted count in the divisor.
+    """
+    return _mean_of(HOUSEHOLDS * chosen * (value.conversion * label - value.contact))
+
+
+def return_on_ad_spend(label: FloatArray, chosen: FloatArray, *, value: Value) -> Measure:
+    """Return `conversion · hits / (contact · contacts)`; 0 where nobody is contacted: nothing came back."""
+    hits = chosen * label
+
+    def weighted(weights: FloatArray) -> float:
+        spent = value.contact * float(weights @ chosen)
+        return value.conversion * float(weights @ hits) / spent if spent > 0 else 0.0
+
+    return weighted
+
+
+def profit_curve(scored: Scored, *, value: Value) -> tuple[FloatArray, FloatArray]:
+    """Return the shares 0.01 .. 1.00 and the expected profit per 1,000 households at each of them."""
+    places = _places_in_day(scored)
+    gain = value.conversion * scored.label - value.contact
+    profits = [float(places.contacted(share) @ gain) for share in SHARES]
+    return SHARES, HOUSEHOLDS * np.array(profits) / scored.label.size
+
+
+def best_share(scored: Scored, *, value: Value) -> float:
+    """Return the share of households with the highest profit; 0 where contacting anyone loses money."""
+    shares, profits = profit_curve(scored, value=value)
+    best = int(np.argmax(profits))
+    return float(shares[best]) if profits[best] > 0 else 0.0
+
+
+def roc_curve(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return false-positive and true-positive rates, from (0, 0) to (1, 1), one point a distinct score."""
+    hits, rows = _falling_counts(label, score)
+    misses = rows - hits
+    return np.r_[0.0, misses / misses[-1]], np.r_[0.0, hits / hits[-1]]
+
+
+def precision_recall_curve(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return recall and precision, from the highest score down, one point a distinct score."""
+    hits, rows = _falling_counts(label, score)
+    return hits / hits[-1], hits / rows
+
+
+def numbers(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures as plain floats, for JSON."""
+    return {name: float(figure) for name, figure in figures.items()}
+
+
+def _groups(key: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return a stable order by `key`, and where in that order each group of equal keys starts."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return order.astype(np.int64), starts.astype(np.int64)
+
+
+def _mean_of(rows: FloatArray) -> Measure:
+    """Return the weighted mean of one figure a row."""
+
+    def weighted(weights: FloatArray) -> float:
+        total = float(weights.sum())
+        return float(weights @ rows) / total if total > 0 else float("nan")
+
+    return weighted
+
+
+def _falling_counts(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return hits and rows at or above each distinct score, highest first."""
+    order, starts = _groups(-score)
+    hits = np.cumsum(np.add.reduceat(label[order], starts))
+    rows = np.cumsum(np.diff(np.r_[starts, score.size])).astype(np.float64)
+    return hits, rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """For each row: rows of its day, how many of them score higher, and how many score the same."""
+
+    rows: FloatArray
+    above: FloatArray
+    equal: FloatArray
+
+    def contacted(self, share: float) -> FloatArray:
+        """Return the probability of a contact where `round(share · rows)` of each day are contacted."""
+        return np.clip((np.round(share * self.rows) - self.above) / self.equal, 0.0, 1.0)
+
+
+def _places_in_day(scored: Scored) -> _Places:
+    """Return each row's place within its day."""
+    order = np.lexsort((-scored.score, scored.day))
+    day, score = scored.day[order], scored.score[order]
+    new_day = np.r_[True, day[1:] != day[:-1]]
+    new_group = new_day | np.r_[True, score[1:] != score[:-1]]
+    rows, day_start = _spread(new_day)
+    equal, group_start = _spread(new_group)
+    places = np.empty((3, order.size))
+    places[:, order] = rows, group_start - day_start, equal
+    return _Places(*places)
+
+
+def _spread(new: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Return each row's size of run and start of run; `new` marks the first row of each run."""
+    starts = np.flatnonzero(new)
+    sizes = np.diff(np.r_[starts, new.size])
+    return np.repeat(sizes, sizes).astype(np.float64), np.repeat(starts, sizes).astype(np.float64)
+
+
+_STATISTICAL: dict[str, Callable[[FloatArray, FloatArray], Measure]] = {
+    "roc_auc": roc_auc,
+    "average_precision": average_precision,
+    "log_loss": log_loss,
+    "brier_score": brier_score,
+    "expected_calibration_error": expected_calibration_error,
+}

@@ -1,0 +1,184 @@
+"""From a spec's dotted path and parameters to a scikit-learn pipeline over raw features, nulls included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perennial.core.metrics import FloatArray
+from perennial.errors import SpecError, nearest
+from perennial.spec import ESTIMATOR_PACKAGES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+# Tasks run on two cores; a fixed number also keeps sums in one order wherever the model is trained.
+LIGHTGBM_SETTLED = {"n_jobs": 2, "verbose": -1, "deterministic": True, "force_row_wise": True}
+MISSING = "(missing)"
+UNKNOWN_CODE, MISSING_CODE = -1, -2
+RAREST = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that names one model before it has seen rows."""
+
+    name: str
+    estimator: str
+    params: Mapping[str, Any]
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    seed: int
+
+    def with_params(self, params: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with further parameters of its estimator."""
+        return Recipe(
+            self.name, self.estimator, {**self.params, **params}, self.numeric, self.categorical, self.seed
+        )
+
+
+def build(recipe: Recipe) -> Pipeline:
+    """Return the unfitted pipeline.
+
+    Estimators that take missing numbers themselves get them as they are and categories as ordinal codes
+    (unknown -1, missing -2). All others get medians in place of missing numbers, numbers scaled to variance
+    1, and categories one-hot, missing as a category of its own and unknown as all zero.
+
+    Raises:
+        SpecError: the path names no classifier of sklearn or lightgbm, or it does not know a parameter.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+    from sklearn.utils import get_tags
+
+    estimator = make_estimator(recipe)
+    native = get_tags(estimator).input_tags.allow_nan
+    steps = [
+        ("numeric", "passthrough" if native else _scaled(), list(recipe.numeric)),
+        ("categorical", _ordinal() if native else _one_hot(), list(recipe.categorical)),
+    ]
+    prepare = ColumnTransformer([step for step in steps if step[2]] or [("nothing", "passthrough", [])])
+    return Pipeline([("prepare", prepare), ("model", estimator)])
+
+
+def make_estimator(recipe: Recipe) -> Any:
+    """Return the unfitted estimator with its seed; LightGBM also with fixed threads and without log lines."""
+    kind = _classifier(recipe)
+    known = kind().get_params()
+    for name in recipe.params:
+        if name not in known:
+            raise SpecError(
+                f"{recipe.name}: {recipe.estimator} has no parameter {name!r}. {nearest(name, known)}"
+            )
+    if recipe.estimator.startswith("lightgbm."):
+        return kind(**{"random_state": recipe.seed, **LIGHTGBM_SETTLED, **recipe.params})
+    settled = {"random_state": recipe.seed} if "random_state" in known else {}
+    return kind(**{**settled, **recipe.params})
+
+
+def fit(recipe: Recipe, frame: pd.DataFrame, label: FloatArray) -> Pipeline:
+    """Return the fitted pipeline.
+
+    Raises:
+        SpecError: the estimator refuses its parameters; the message is scikit-learn's own.
+    """
+    from sklearn.utils._param_validation import InvalidParameterError
+
+    pipeline = build(recipe)
+    try:
+        return pipeline.fit(frame, label.astype(np.int64))
+    except InvalidParameterError as error:
+        raise SpecError(
+            f"{recipe.name}: {recipe.estimator} refuses its params {dict(recipe.params)}: {error}"
+        ) from error
+
+
+def probabilities(pipeline: Pipeline, frame: pd.DataFrame) -> FloatArray:
+    """Return each row's probability of the label 1."""
+    column = list(pipeline.classes_).index(1)
+    return np.asarray(pipeline.predict_proba(frame)[:, column], dtype=np.float64)
+
+
+def importances(
+    pipeline: Pipeline, frame: pd.DataFrame, label: FloatArray, *, features: Sequence[str], seed: int
+) -> dict[str, float]:
+    """Return how much ROC AUC is lost when one feature is shuffled, most important first.
+
+    Permutation works on the raw features and for every estimator alike; correlated features share their
+    importance.
+    """
+    from perennial.core.metrics import roc_auc
+
+    generator = np.random.default_rng(seed)
+    ones = np.ones(label.size)
+    whole = roc_auc(label, probabilities(pipeline, frame))(ones)
+    lost: dict[str, float] = {}
+    for name in features:
+        shuffled = frame.assign(**{name: frame[name].to_numpy()[generator.permutation(label.size)]})
+        lost[name] = whole - roc_auc(label, probabilities(pipeline, shuffled))(ones)
+    return dict(sorted(lost.items(), key=lambda item: -item[1]))
+
+
+def _classifier(recipe: Recipe) -> type[Any]:
+    """Return the class a dotted path names, or refuse it."""
+    from sklearn.base import ClassifierMixin
+
+    module_name, _, class_name = recipe.estimator.rpartition(".")
+    if not recipe.estimator.startswith(ESTIMATOR_PACKAGES):
+        raise SpecError(f"{recipe.name}: estimator {recipe.estimator!r} must come from sklearn or lightgbm.")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise SpecError(
+            f"{recipe.name}: there is no module {module_name!r} for estimator {recipe.estimator!r}."
+        ) from error
+    kind = getattr(module, class_name, None)
+    if not (isinstance(kind, type) and issubclass(kind, ClassifierMixin) and hasattr(kind, "predict_proba")):
+        choices = [
+            name for name in dir(module) if name.endswith("Classifier") or name == "LogisticRegression"
+        ]
+        raise SpecError(
+            f"{recipe.name}: {recipe.estimator!r} is no classifier with probabilities. "
+            f"{nearest(class_name, choices)}"
+        )
+    return kind
+
+
+def _scaled() -> Pipeline:
+    """Return medians for missing numbers, then variance 1."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # An all-null column has no median; keeping it as 0 keeps the model's columns those of the spec.
+    return Pipeline(
+        [("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
+    )
+
+
+def _one_hot() -> Pipeline:
+    """Return one column a category; a category in fewer than one row of a thousand joins the rare ones."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    fill = SimpleImputer(
+        strategy="constant", fill_value=MISSING, missing_values=np.nan, keep_empty_features=True
+    )
+    return Pipeline(
+        [("fill", fill), ("code", OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RAREST))]
+    )
+
+
+def _ordinal() -> Any:
+    """Return a code a category."""
+    from sklearn.preprocessing import OrdinalEncoder
+
+    return OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=UNKNOWN_CODE, encoded_missing_value=MISSING_CODE
+    )

@@ -1,0 +1,117 @@
+"""Cut time into fit, validation and holdout, with gaps, so that no part knows another part's labels.
+
+    fit | gap | validation | gap | holdout | horizon | as_of
+
+A gap is as long as the label's horizon: the label of day D looks at the days D+1 .. D+horizon, so the last
+label of one part ends on the day before the first snapshot of the next part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from perennial.errors import DataError
+from perennial.records import Record, Window
+from perennial.spec import Training
+
+PARTS = ("fit", "validation", "holdout")
+DAYS_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Record):
+    """Three windows in time order, and how many days lie between two snapshots of a part."""
+
+    fit: Window
+    validation: Window
+    holdout: Window
+    every_days: int = 1
+
+    @property
+    def window(self) -> Window:
+        """Return the span from the first fitted to the last held-out day."""
+        return Window(self.fit.start, self.holdout.end)
+
+    def days(self, part: str) -> tuple[date, ...]:
+        """Return the snapshot days of a part, oldest first, counted back from its last day."""
+        window: Window = getattr(self, part)
+        return tuple(reversed(list(window.days())[:: -self.every_days]))
+
+    @property
+    def all_days(self) -> tuple[date, ...]:
+        """Return the snapshot days of all parts, oldest first."""
+        return tuple(day for part in PARTS for day in self.days(part))
+
+
+def split(training: Training, *, horizon: timedelta, as_of: date) -> Split:
+    """Return the split that `as_of` allows: the holdout ends on the last matured day, `as_of - horizon`.
+
+    The fit part is what `window_days` leaves after validation, holdout and two gaps of the horizon.
+
+    Raises:
+        DataError: nothing is left to fit on.
+    """
+    last = as_of - horizon
+    holdout = Window.ending(last, days=training.holdout_days)
+    validation = Window.ending(holdout.start - horizon - timedelta(days=1), days=training.validation_days)
+    fit_end = validation.start - horizon
+    start = last - timedelta(days=training.window_days - 1)
+    if start >= fit_end:
+        short = (start - fit_end).days + 1
+        raise DataError(
+            f"training.window_days {training.window_days} leaves no day to fit on as of {as_of}; "
+            f"use at least {training.window_days + short}."
+        )
+    return Split(Window(start, fit_end), validation, holdout, training.every_days)
+
+
+def check_days(parts: Split, *, present: Iterable[date], case: str) -> None:
+    """Refuse a split whose snapshot days are not all there.
+
+    Raises:
+        DataError: names the part, how many days are missing, the first of them, and what to run.
+    """
+    known = set(present)
+    for part in PARTS:
+        wanted = parts.days(part)
+        missing = [day for day in wanted if day not in known]
+        if missing:
+            raise DataError(
+                f"{case}: {len(missing)} of {len(wanted)} snapshot days of the {part} part are missing: "
+                f"{_few(missing)}. Build them first (perennial run {case} --from {missing[0]} "
+                f"--to {missing[-1]}), or train with a later --as-of."
+            )
+
+
+def check_rows(labels: Mapping[str, Any], *, min_rows: int, case: str) -> None:
+    """Refuse parts that are too small, or whose labels are all of one class.
+
+    Args:
+        labels: for each part an array of 0 and 1, shape (rows,).
+        min_rows: fewest rows of a part; exactly as many pass.
+        case: the use case, for the message.
+
+    Raises:
+        DataError: names the part, its count and what it needs.
+    """
+    for part, label in labels.items():
+        rows, positives = len(label), int(label.sum())
+        if rows < min_rows:
+            raise DataError(
+                f"{case}: the {part} part has {rows} rows and needs {min_rows} (training.min_rows). "
+                "Widen training.window_days or that part's days, or build the missing snapshots."
+            )
+        if positives in {0, rows}:
+            raise DataError(
+                f"{case}: all {rows} labels of the {part} part are {int(positives > 0)}; both 0 and 1 are "
+                "needed. Check label.sql and whether the sources reach to the end of the label's horizon."
+            )
+
+
+def _few(days: Sequence[date]) -> str:
+    """Return the first days as text, and how many more there are."""
+    named = ", ".join(day.isoformat() for day in days[:DAYS_NAMED])
+    return named if len(days) <= DAYS_NAMED else f"{named} and {len(days) - DAYS_NAMED} more"
