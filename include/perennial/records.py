@@ -256,3 +256,16 @@ class RetrainDecision(Record):
     wanted: bool
     trigger: Literal["drift", "performance", "none"]
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord(Record):
+    """A mail about a finding that the mail server took; a finding is one verdict `since` one day."""
+
+    case: str
+    verdict: str
+    since: date
+    day: date
+    subject: str
+    to: tuple[str, ...]
+    at: datetime

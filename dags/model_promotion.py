@@ -1,0 +1,33 @@
+"""Promote a challenger that passes every gate of its use case.
+
+|   |   |
+|---|---|
+| starts | on `<case>/challenger`, which `<case>__continuous_training` updates; by hand for the newest challenger |
+| updates | `<case>/champion`; the ledger records who, when, what from and to, the gate report and the reason |
+| where a gate fails | the run fails at once, is not tried again, and the champion stays |
+
+**Where `evaluate` fails** its log lists each gate with value, limit and margin. A failed gate needs no repair: the next
+challenger gets its own chance. **Where `promote` fails** the aliases may lag behind the ledger; clear the task.
+"""
+
+from airflow.sdk import DAG
+
+from perennial.catalog import use_cases
+from perennial_airflow import assets, defaults
+from perennial_airflow.operators import EvaluateOperator, PromoteOperator
+
+for case in use_cases():
+    with DAG(
+        **defaults.options(case, "model_promotion", title="3 promote by gates"),
+        schedule=[assets.challenger(case)],
+        max_active_runs=1,
+        doc_md=__doc__,
+    ):
+        evaluate = EvaluateOperator(task_id="evaluate", task_display_name="Hold against the gates", case=case.name)
+        PromoteOperator(
+            task_id="promote",
+            task_display_name="Promote to champion",
+            case=case.name,
+            version=evaluate.output["version"],
+            outlets=[assets.champion(case)],
+        )

@@ -1,0 +1,165 @@
+"""The mails that people get: what is in them, and how they are put together so that every mail client shows them.
+
+A mail is HTML with its pictures inside and the same in plain text. Nothing here talks to a mail server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from io import BytesIO
+from typing import Literal
+from urllib.parse import quote
+
+from perennial.io.pages import number, render, words
+from perennial.records import ColumnDrift, MonitorRecord
+from perennial.spec import UseCase
+
+WORST = 8
+Outcome = Literal["drifted", "decayed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail before it has a sender; `pictures` maps the name after `cid:` in the HTML to a PNG."""
+
+    to: tuple[str, ...]
+    subject: str
+    html: str
+    text: str
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a mail sends its reader; all absolute."""
+
+    run: str
+    models: str
+    report: str | None = None
+
+    @classmethod
+    def of(cls, airflow_url: str, *, run: str, report: str | None = None) -> Links:
+        """Return the links of one run below Airflow's address; `report` is relative to the folder of pages."""
+        root = airflow_url.rstrip("/")
+        page = f"{root}/perennial/pages/{quote(report)}" if report else None
+        return cls(run=run, models=f"{root}/plugin/models", report=page)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """What Airflow says about a run that failed."""
+
+    dag_id: str
+    title: str
+    run_id: str
+    day: str | None
+    reason: str
+    task_id: str | None = None
+
+
+def _strength(column: ColumnDrift) -> float:
+    return -1.0 if column.psi is None else column.psi
+
+
+def worst(record: MonitorRecord, *, most: int = WORST) -> tuple[ColumnDrift, ...]:
+    """Return the columns that are not stable, the strongest drift first, at most `most`."""
+    changed = (column for column in record.columns if column.verdict != "stable")
+    return tuple(sorted(changed, key=lambda column: (-_strength(column), column.column))[:most])
+
+
+def drift_picture(record: MonitorRecord, *, limit: float, most: int = WORST) -> bytes:
+    """Return a small PNG: the PSI of the score and of the most drifted columns as bars, the limit as a line."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    measured = [column for column in (record.score, *record.columns) if column.psi is not None]
+    shown = sorted(measured, key=_strength, reverse=True)[:most][::-1]
+    figure = Figure(figsize=(5.6, 0.5 + 0.27 * max(len(shown), 1)), dpi=110, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    names, values = [column.column for column in shown], [_strength(column) for column in shown]
+    axes.barh(names, values, color=["#c2410c" if value >= limit else "#94a3b8" for value in values])
+    axes.axvline(limit, color="#334155", linewidth=1, linestyle="--")
+    axes.set_xlabel(f"PSI; the dashed line is the limit {limit:g}", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    FigureCanvasAgg(figure).print_png(png := BytesIO())
+    return png.getvalue()
+
+
+def _measures(case: UseCase, record: MonitorRecord) -> list[tuple[str, str, str]]:
+    monitoring = case.monitoring
+    rows = [
+        ("share of drifted features", f"{record.drifted_share:.0%}", f"{monitoring.drifted_share_limit:.0%} or more"),
+        ("PSI of the scores", number(record.score.psi), f"{monitoring.score_psi_limit:g} or more"),
+    ]
+    wanted = monitoring.performance
+    value = record.performance.get(wanted.metric)
+    side = f"below {wanted.at_least:g}" if wanted.at_least is not None else f"above {wanted.at_most:g}"
+    label = f"{words(wanted.metric)} on matured labels"
+    return [*rows, (label, "not known yet" if value is None else number(value), side)]
+
+
+def finding_mail(case: UseCase, record: MonitorRecord, links: Links) -> Mail:
+    """Return the mail about a finding of the daily check: what, how bad, since when, what to do."""
+    since = record.since or record.day
+    values = {
+        "case": case,
+        "record": record,
+        "links": links,
+        "since": since,
+        "days": (record.day - since).days + 1,
+        "measures": _measures(case, record),
+        "worst": worst(record),
+        "more": sum(column.verdict != "stable" for column in record.columns) - len(worst(record)),
+    }
+    what = "performance decayed" if record.verdict == "decayed" else "data drifted"
+    return Mail(
+        to=case.alerts.to,
+        subject=_one_line(f"[Perennial] {case.name}: {what} since {since}"),
+        html=render("finding_mail.html", **values),
+        text=render("finding_mail.txt", **values),
+        pictures={"drift": drift_picture(record, limit=case.monitoring.psi_limit)},
+    )
+
+
+def failure_mail(to: Iterable[str], run: FailedRun, links: Links) -> Mail:
+    """Return the mail about a DAG run that failed."""
+    values = {"run": run, "links": links}
+    of_day = f" of {run.day}" if run.day else ""
+    return Mail(
+        to=tuple(to),
+        subject=_one_line(f"[Perennial] failed: {run.dag_id}{of_day}"),
+        html=render("failure_mail.html", **values),
+        text=render("failure_mail.txt", **values),
+    )
+
+
+def _one_line(subject: str) -> str:
+    return " ".join(subject.split())
+
+
+def compose(mail: Mail, *, sender: str, sent_at: float | None = None) -> EmailMessage:
+    """Return the message to hand to a server: plain text, or HTML together with its pictures.
+
+    Args:
+        mail: what to say, and to whom.
+        sender: the From address.
+        sent_at: seconds since 1970 for the Date header; None is now.
+    """
+    message = EmailMessage()
+    message["Subject"] = mail.subject
+    message["From"] = sender
+    message["To"] = ", ".join(mail.to)
+    message["Date"] = formatdate(sent_at)
+    message["Message-ID"] = make_msgid(domain="perennial.invalid")
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.text)
+    message.add_alternative(mail.html, subtype="html")
+    page = message.get_body(("html",))
+    for name, png in mail.pictures.items():
+        page.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline", filename=f"{name}.png")  # type: ignore[union-attr]
+    return message

@@ -1,0 +1,54 @@
+"""Fills the templates of mails and pages; every value is escaped unless a template says otherwise.
+
+The sole importer of jinja2.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def number(value: float | None) -> str:
+    """Return a figure as people read it: thousands by comma, else three decimals; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+
+
+def moment(value: datetime | date | str | None) -> str:
+    """Return a UTC time to the minute, a day as it is, a dash where there is none."""
+    if value is None:
+        return "–"
+    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return f"{parsed:%Y-%m-%d %H:%M} UTC" if isinstance(parsed, datetime) and len(str(value)) > 10 else f"{parsed:%Y-%m-%d}"
+
+
+def words(name: str) -> str:
+    """Return a metric's name for people: `roc_auc` is "ROC AUC"."""
+    spelled = {"roc": "ROC", "auc": "AUC", "psi": "PSI"}
+    return " ".join(spelled.get(word, word) for word in name.split("_"))
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("perennial", "templates"),
+        autoescape=select_autoescape(enabled_extensions=("html", "css"), default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "moment": moment, "words": words}
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template of `perennial/templates` filled with `values`; an unknown name in it is an error."""
+    return _environment().get_template(template).render(**values)

@@ -1,0 +1,1 @@
+"""The Airflow glue: the only code of this project that imports airflow."""

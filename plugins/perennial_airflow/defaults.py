@@ -1,0 +1,59 @@
+"""What every DAG shares: start, retries, time limits, and who hears of a failed run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pendulum
+from airflow.sdk import CronPartitionTimetable
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from perennial.spec import UseCase
+from perennial_airflow.notices import FailureMail
+
+START = pendulum.datetime(2026, 1, 1, tz="UTC")
+
+# Midnight UTC: then scheduled, manual and backfilled runs agree on partition key and date, so a day has one run.
+DAILY = CronPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+
+# A server that does not answer may answer in two minutes. What else we raise on purpose says the same thing the
+# second time, and a wait that timed out has waited long enough. The first rule that matches decides.
+RETRY_POLICY = ExceptionRetryPolicy(
+    [
+        RetryRule(
+            [f"perennial.errors.{name}" for name in ("MailError", "RegistryError", "LedgerError", "LakeError")],
+            RetryAction.RETRY,
+            reason="a server or disk refused; it may recover",
+        ),
+        RetryRule("perennial.errors.PerennialError", RetryAction.FAIL, reason="trying again would say the same"),
+        RetryRule("airflow.sdk.exceptions.TaskDeferralTimeout", RetryAction.FAIL, reason="the input did not arrive"),
+    ]
+)
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "perennial",
+    "retries": 2,
+    "retry_delay": timedelta(minutes=2),
+    "retry_policy": RETRY_POLICY,
+    "execution_timeout": timedelta(hours=1),
+}
+
+
+def options(case: UseCase, stage: str, *, title: str) -> dict[str, Any]:
+    """Return what the DAG of one stage of a use case is made with, except its schedule and its tasks.
+
+    Args:
+        case: the use case.
+        stage: second part of the DAG id, such as "feature_build".
+        title: what the DAG list shows after the use case's name.
+    """
+    return {
+        "dag_id": f"{case.name}__{stage}",
+        "dag_display_name": f"{case.name} · {title}",
+        "description": case.title,
+        "start_date": START,
+        "catchup": False,
+        "default_args": TASK_DEFAULTS,
+        "tags": ["perennial", case.name, stage],
+        "on_failure_callback": FailureMail(case=case.name, to=case.alerts.to),
+    }

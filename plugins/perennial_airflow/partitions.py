@@ -1,0 +1,71 @@
+"""What a run says about itself: its day, whether it is a backfill, who started it, and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import quote
+
+from perennial.errors import SetupError
+from perennial.settings import load_settings
+
+RunContext = Mapping[str, Any]
+
+
+def day_of(context: RunContext) -> date:
+    """Return the UTC day that the run's partition key names.
+
+    Raises:
+        SetupError: the run has no key, or one that is no day.
+    """
+    key = context.get("partition_key")
+    try:
+        return date.fromisoformat(key or "")
+    except ValueError as error:
+        raise SetupError(
+            f"Run {context.get('run_id', 'of this DAG')!r} has the partition key {key!r}, so it does not know its day. "
+            "Trigger it again with a day such as 2026-01-31 under Advanced Options > Partition Key, or use Backfill."
+        ) from error
+
+
+def is_backfill(context: RunContext) -> bool:
+    """Tell whether the run was made by a backfill; those send no mail and ask for nothing."""
+    return getattr(context.get("dag_run"), "run_type", None) == "backfill"
+
+
+def run_id_of(context: RunContext) -> str:
+    """Return the id of the run for the record; "manual" outside Airflow."""
+    return str(context.get("run_id") or "manual")
+
+
+def who_started(context: RunContext) -> str:
+    """Return the user who triggered the run, or "airflow" where a schedule or an event did."""
+    return getattr(context.get("dag_run"), "triggering_user_name", None) or "airflow"
+
+
+def run_url(context: RunContext) -> str:
+    """Return the address of the run in Airflow's user interface."""
+    dag_id = getattr(context.get("dag"), "dag_id", "")
+    run = quote(run_id_of(context), safe="")
+    return f"{load_settings().airflow_url.rstrip('/')}/dags/{dag_id}/runs/{run}"
+
+
+def reasons_of(context: RunContext) -> tuple[str, ...]:
+    """Return the reasons in the asset events that started the run; none where a schedule or a user did."""
+    events = context.get("triggering_asset_events") or {}
+    extras = (event.extra or {} for asset in events for event in events[asset])
+    return tuple(str(extra["reason"]) for extra in extras if extra.get("reason"))
+
+
+def newest_version_in(context: RunContext) -> str | None:
+    """Return the model version in the newest asset event that started the run, None where there is none."""
+    events = context.get("triggering_asset_events") or {}
+    versions = [event.extra["version"] for asset in events for event in events[asset] if (event.extra or {}).get("version")]
+    return str(versions[-1]) if versions else None
+
+
+def requested_day(context: RunContext) -> date | None:
+    """Return the run's parameter `as_of`, None where it was left empty."""
+    as_of = (context.get("params") or {}).get("as_of")
+    return date.fromisoformat(as_of) if as_of else None
