@@ -16,7 +16,7 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perennial.errors import SetupError
 from perennial.local.layout import DATABASES, Layout
@@ -78,8 +78,10 @@ def _open_way_to(folder: Path) -> None:
 
 
 def _initdb(data: Path, *, user: str | None) -> None:
-    command = [binaries() / "initdb", "--auth=trust", "--encoding=utf8", "--locale=C"]
-    done = subprocess.run([*command, "-U", "postgres", "-D", data], capture_output=True, text=True, user=user, cwd="/")  # noqa: S603  our own program
+    command = [binaries() / "initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", data]
+    # Without its own groups it would be judged by root's group, which the home folder shuts out.
+    identity: dict[str, Any] = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()} if user else {}
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", **identity)  # noqa: S603  our own program
     if done.returncode:
         raise SetupError(f"Postgres cannot make its data folder {data}: {done.stderr.strip() or done.stdout.strip()}")
 
