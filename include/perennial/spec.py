@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from perennial.errors import nearest
+from perennial.errors import SpecError, nearest
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 
@@ -26,6 +28,7 @@ METRICS: dict[str, bool] = {
     "return_on_ad_spend": True,
 }
 ESTIMATOR_PACKAGES = ("sklearn.", "lightgbm.")
+SUITES = "suite.json"
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,39}$"
 
 
@@ -60,10 +63,21 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Replay(Strict):
+    """A past span of whole weeks, replayed as if it were now: PERENNIAL_REPLAY_WEEKS later, again and again."""
+
+    first: date
+    weeks: Annotated[int, Field(ge=1)] = 52
+
+
+RESERVED = {"day", "origin", "reasons"}  # columns that the lake adds to a source's own
+
+
 class Source(Strict):
     """Files of an installed package or of a folder, read day by day.
 
-    Without `time_column` the source is a reference table: each day sees its newest snapshot.
+    Without `time_column` the source is a reference table: each day sees its newest snapshot. A path with
+    `{day}` in it is a daily drop: one file a day, every row of which must lie in that day.
     """
 
     name: Name
@@ -73,8 +87,12 @@ class Source(Strict):
     time_column: str | None = Field(None, description="UTC time or date that puts a row into its day")
     keys: Annotated[tuple[str, ...], Field(min_length=1, description="columns that name a row")]
     columns: Annotated[Mapping[str, ColumnType], Field(min_length=1)]
-    suite: str | None = Field(None, description="name of the expectation suite in suite.json; default: the source's name")
-    replay: bool = Field(default=False, description="a past year, replayed as if it were now (PERENNIAL_REPLAY_WEEKS)")
+    suite: str | None = Field(
+        None, description="name of the expectation suite in suite.json; default: the source's name"
+    )
+    sparse: bool = Field(default=False, description="days without rows are normal, the newest ones too")
+    quarantine_limit: Share = Field(0.2, description="a day with a larger share of refused rows stops")
+    replay: Replay | None = None
 
     @model_validator(mode="after")
     def _columns_hold_together(self) -> Self:
@@ -82,11 +100,23 @@ class Source(Strict):
             for name in names:
                 if name not in self.columns:
                     raise ValueError(f"{role} names {name!r}, which is no column. {nearest(name, self.columns)}")
+        taken = sorted(RESERVED & set(self.columns))
+        if taken:
+            raise ValueError(f"columns names {', '.join(taken)}, which the lake adds itself: rename it in `select`.")
         if self.time_column and self.columns[self.time_column] not in {"date", "timestamp"}:
             raise ValueError(f"time_column {self.time_column!r} must be a date or timestamp column.")
         if self.select is None and len(self.files) > 1:
             raise ValueError(f"source {self.name!r} joins {len(self.files)} files and needs `select`, a SQL file.")
+        if self.replay is not None and (self.is_reference or self.daily_drop):
+            raise ValueError(f"source {self.name!r} can only be replayed with a time_column and whole files.")
+        if self.daily_drop and self.is_reference:
+            raise ValueError(f"source {self.name!r} has {{day}} in a path and needs a time_column.")
         return self
+
+    @property
+    def daily_drop(self) -> bool:
+        """Tell whether there is one file a day."""
+        return any("{day}" in path for path in self.files.values())
 
     @property
     def is_reference(self) -> bool:
@@ -98,7 +128,9 @@ class Features(Strict):
     """A SQL file that gives one row for each entity and asked day, and the columns it gives."""
 
     sql: str
-    lookback_days: Annotated[int, Field(ge=1, le=1000, description="how many days before a snapshot the SQL may look at")]
+    lookback_days: Annotated[
+        int, Field(ge=1, le=1000, description="how many days before a snapshot the SQL may look at")
+    ]
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
 
@@ -225,7 +257,19 @@ class ChampionGate(Strict):
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 500
 
 
-Gate = AbsoluteGate | BaselineGate | ChampionGate
+def _kind_of_gate(gate: Any) -> str:
+    keys = gate if isinstance(gate, Mapping) else type(gate).model_fields
+    if "beats_baseline" in keys:
+        return "baseline"
+    return "champion" if "no_worse_than_champion_by" in keys else "absolute"
+
+
+Gate = Annotated[
+    Annotated[AbsoluteGate, Tag("absolute")]
+    | Annotated[BaselineGate, Tag("baseline")]
+    | Annotated[ChampionGate, Tag("champion")],
+    Discriminator(_kind_of_gate),
+]
 
 
 class Value(Strict):
@@ -265,7 +309,8 @@ class Monitoring(Strict):
 class Retraining(Strict):
     """When evidence asks for a new model."""
 
-    cooldown_days: Annotated[int, Field(ge=0)] = 7
+    cooldown_days: Annotated[int, Field(ge=0, description="days between two requests")] = 7
+    min_new_days: Annotated[int, Field(ge=0, description="days of labels that matured since the last training")] = 1
 
 
 class Alerts(Strict):
@@ -290,17 +335,22 @@ class UseCase(Strict):
     retraining: Retraining = Retraining()
     alerts: Alerts
     approval: Literal["automatic"] = "automatic"
+    _texts: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         baselines = {baseline.name for baseline in self.training.baselines}
         for gate in self.gates:
             if isinstance(gate, BaselineGate) and gate.beats_baseline not in baselines:
-                raise ValueError(f"gates name the baseline {gate.beats_baseline!r}. {nearest(gate.beats_baseline, baselines)}")
+                raise ValueError(
+                    f"gates name the baseline {gate.beats_baseline!r}. {nearest(gate.beats_baseline, baselines)}"
+                )
         for baseline in self.training.baselines:
             for name in baseline.features:
                 if name not in self.features.columns:
-                    raise ValueError(f"baseline {baseline.name!r} names {name!r}. {nearest(name, self.features.columns)}")
+                    raise ValueError(
+                        f"baseline {baseline.name!r} names {name!r}. {nearest(name, self.features.columns)}"
+                    )
         for what, names in (("sources", self.sources), ("candidates", self.training.candidates)):
             listed = [item.name for item in names]
             twice = sorted({name for name in listed if listed.count(name) > 1})
@@ -319,10 +369,36 @@ class UseCase(Strict):
         if fitted < 1:
             raise ValueError(
                 f"training.window_days {training.window_days} leaves {fitted} days to fit on: validation_days "
-                f"{training.validation_days}, holdout_days {training.holdout_days} and two gaps of horizon_days {horizon} "
+                f"{training.validation_days}, holdout_days {training.holdout_days} and two gaps of {horizon} days "
                 f"take the rest. Use at least {training.window_days - fitted + 1}."
             )
         return self
+
+    def with_texts(self, texts: Mapping[str, str]) -> Self:
+        """Return the use case with the text of each file that its folder holds, by file name."""
+        copy = self.model_copy()
+        object.__setattr__(copy, "__pydantic_private__", {"_texts": dict(texts)})
+        return copy
+
+    def text(self, name: str) -> str:
+        """Return the text of one of the use case's files.
+
+        Raises:
+            SpecError: the folder has no such file.
+        """
+        if name not in self._texts:
+            raise SpecError(f"Use case {self.name!r} has no file {name!r}. {nearest(name, self._texts)}")
+        return self._texts[name]
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over the spec and the text of its files: the version of what was declared."""
+        declared = json.dumps([self.model_dump(mode="json"), dict(self._texts)], sort_keys=True)
+        return hashlib.sha256(declared.encode()).hexdigest()
+
+    def expectations(self, source: str) -> list[dict[str, Any]]:
+        """Return the expectations of a source's suite; none where suite.json does not name it."""
+        suites: dict[str, list[dict[str, Any]]] = json.loads(self.text(SUITES))
+        return suites.get(self.source(source).suite or source, [])
 
     def source(self, name: str) -> Source:
         """Return the source of that name."""
@@ -335,6 +411,11 @@ class UseCase(Strict):
     def quarantine_table(self, source: str) -> str:
         """Return the lake table of a source's refused rows."""
         return f"quarantine/{self.name}/{source}"
+
+    @property
+    def ingested_table(self) -> str:
+        """Return the lake table that says which sources of a day are published."""
+        return f"ingested/{self.name}"
 
     @property
     def features_table(self) -> str:

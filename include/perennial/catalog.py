@@ -1,0 +1,186 @@
+"""Finds and loads use cases; the only reader of their files.
+
+A use case is a folder with `use_case.yaml`, its SQL files and `suite.json`. A folder that cannot be loaded never
+hides the others: `use_cases()` leaves it out and `broken_use_cases()` says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from perennial.errors import SpecError, nearest
+from perennial.settings import load_settings
+from perennial.spec import SUITES, AbsoluteGate, BaselineGate, ChampionGate, UseCase
+
+SPEC = "use_case.yaml"
+# SQL whose result depends on when it runs breaks "time is an argument": a snapshot could not be built again.
+CLOCKS = re.compile(
+    r"\b(now|today|random|uuid|get_current_time(?:stamp)?|transaction_timestamp|current_localtime(?:stamp)?)\s*\("
+    r"|\b(current_date|current_time|current_timestamp|localtime|localtimestamp)\b",
+    re.IGNORECASE,
+)
+COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+LITERAL = re.compile(r"'[^']*'")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the folders that hold a `use_case.yaml`, sorted; loadable or not."""
+    return tuple(sorted(path.parent.name for path in load_settings().use_cases.glob(f"*/{SPEC}")))
+
+
+def use_cases() -> tuple[UseCase, ...]:
+    """Return the use cases that can be loaded, by name."""
+    return tuple(case for case in _loaded().values() if isinstance(case, UseCase))
+
+
+def broken_use_cases() -> dict[str, SpecError]:
+    """Return what is wrong with each use case that cannot be loaded."""
+    return {name: error for name, error in _loaded().items() if isinstance(error, SpecError)}
+
+
+def load_use_case(name: str) -> UseCase:
+    """Return one use case.
+
+    Raises:
+        SpecError: there is none of that name, or it is broken; names file, key, reason and next step.
+    """
+    if name not in names():
+        raise SpecError.unknown_case(name, names())
+    return read_folder(load_settings().use_cases / name)
+
+
+def read_folder(folder: Path) -> UseCase:
+    """Return the use case of a folder, with the texts of its files.
+
+    Raises:
+        SpecError: a file is missing or wrong.
+    """
+    path = folder / SPEC
+    declared = _absolute_paths(_parsed(path), folder)
+    try:
+        case = UseCase.model_validate(declared)
+    except ValidationError as error:
+        raise SpecError(f"{_shown(path)} is wrong:\n" + "\n".join(_complaints(error))) from error
+    if case.name != folder.name:
+        raise SpecError(f"{_shown(path)}: name is {case.name!r}, but its folder is {folder.name!r}. Make them equal.")
+    case = case.with_texts({file.name: file.read_text("utf-8") for file in _text_files(folder)})
+    _check_sql(case, folder)
+    _check_suites(case, folder)
+    return case
+
+
+def _loaded() -> Mapping[str, UseCase | SpecError]:
+    found: dict[str, UseCase | SpecError] = {}
+    for name in names():
+        try:
+            found[name] = load_use_case(name)
+        except SpecError as error:
+            found[name] = error
+    return found
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.suffix in {".sql", ".json"})
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        declared = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise SpecError(f"{_shown(path)} is no YAML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{_shown(path)} cannot be read: {error}") from error
+    if not isinstance(declared, dict):
+        raise SpecError(f"{_shown(path)} holds a {type(declared).__name__}, needed keys and values.")
+    return declared
+
+
+def _absolute_paths(declared: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the paths of files that no package holds relative to the use case's folder."""
+    for source in declared.get("sources") or ():
+        if isinstance(source, dict) and not source.get("package") and isinstance(source.get("files"), dict):
+            source["files"] = {view: str(folder / str(file)) for view, file in source["files"].items()}
+    return declared
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"] if part not in {"absolute", "baseline", "champion"})
+        if item["type"] == "extra_forbidden":
+            known = _keys_beside(item["loc"])
+            yield f"  {key}: unknown key. {nearest(str(item['loc'][-1]), known)}"
+        else:
+            yield f"  {key or 'use case'}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> set[str]:
+    """Return the keys that the model at `location` knows, following the JSON schema."""
+    schema = UseCase.model_json_schema()
+    node: Any = schema
+    for part in location[:-1]:
+        node = _child(schema, node, part)
+    return set(_resolved(schema, node).get("properties", {}))
+
+
+def _child(schema: Mapping[str, Any], node: Any, part: int | str) -> Any:
+    node = _resolved(schema, node)
+    gates: dict[str, type[BaseModel]] = {"absolute": AbsoluteGate, "baseline": BaselineGate, "champion": ChampionGate}
+    if part in gates and "oneOf" in node:
+        every = {name for gate in gates.values() for name in gate.model_fields}
+        return {"properties": dict.fromkeys(every, {})}
+    if isinstance(part, int):
+        return node.get("items", {})
+    return node.get("properties", {}).get(part, node.get("additionalProperties", {}))
+
+
+def _resolved(schema: Mapping[str, Any], node: Any) -> Mapping[str, Any]:
+    while isinstance(node, dict) and ("$ref" in node or "anyOf" in node):
+        if "anyOf" in node:
+            node = next((option for option in node["anyOf"] if option.get("type") != "null"), {})
+        else:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return node if isinstance(node, dict) else {}
+
+
+def _check_sql(case: UseCase, folder: Path) -> None:
+    keys = {"features.sql": case.features.sql, "label.sql": case.label.sql}
+    keys |= {f"sources.{source.name}.select": source.select for source in case.sources if source.select}
+    for key, name in keys.items():
+        if not (folder / name).is_file():
+            present = [path.name for path in folder.glob("*.sql")]
+            raise SpecError(
+                f"{case.name}/{SPEC}: {key} names {name!r}, which is not in the folder. {nearest(name, present)}"
+            )
+        clock = CLOCKS.search(LITERAL.sub("''", COMMENT.sub("", case.text(name))))
+        if clock:
+            raise SpecError(
+                f"{case.name}/{name} calls {clock.group(0).rstrip('( ')!r} so that its rows differ with the time of the run. "
+                "Use the column `day` of the table `days` instead."
+            )
+
+
+def _check_suites(case: UseCase, folder: Path) -> None:
+    path = folder / SUITES
+    if not path.is_file():
+        raise SpecError(f"{case.name} has no {SUITES}: it holds the expectations of each source, by name.")
+    try:
+        suites = TypeAdapter(dict[str, list[dict[str, Any]]]).validate_json(case.text(SUITES))
+    except ValidationError as error:
+        raise SpecError(f"{_shown(path)} is wrong: {json.dumps(error.errors(include_url=False)[0]['msg'])}") from error
+    for source in case.sources:
+        wanted = source.suite or source.name
+        if wanted not in suites:
+            raise SpecError(
+                f"{_shown(path)} has no suite {wanted!r} for source {source.name!r}. {nearest(wanted, suites)}"
+            )
