@@ -1,0 +1,144 @@
+"""What the DAG files wire: one DAG a use case and stage, the vital edges, keys, retries, and silence in backfills."""
+
+from __future__ import annotations
+
+import pendulum
+import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
+
+from perennial import errors
+from perennial_airflow import defaults
+from perennial_airflow.notices import FailureMail
+
+STAGES = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
+DAILY = ("feature_build", "batch_scoring", "drift_monitoring")
+
+
+def upstream(dag, task: str) -> set[str]:
+    """Return the ids of all tasks before this one."""
+    return dag.get_task(task).get_flat_relative_ids(upstream=True)
+
+
+def test_each_use_case_has_its_five_dags(dags):
+    """The broken one takes nobody else's DAGs away."""
+    assert set(dags) - {"errors"} == {f"{case}__{stage}" for case in ("toy", "other") for stage in STAGES}
+
+
+def test_a_broken_use_case_is_an_import_error_of_its_own(dags):
+    """The only import error is the file that shows broken use cases; it says which, where and why."""
+    ((file, said),) = dags["errors"].items()
+
+    assert file.endswith("broken_use_cases.py")
+    assert "1 use case(s) cannot be used" in said
+    assert "broken/use_case.yaml is wrong" in said
+    assert "colour: unknown key" in said
+
+
+@pytest.mark.parametrize("stage", DAILY)
+def test_a_daily_dag_has_one_key_a_day(dags, stage):
+    """The run at midnight UTC has the day before as its key, as a backfill of that day has."""
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+
+    timetable = decode_timetable(encode_timetable(dags[f"toy__{stage}"].timetable))
+    midnight = pendulum.datetime(2026, 11, 20, tz="UTC")
+    run = timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=_since(midnight))
+
+    assert run.run_after == midnight
+    assert run.partition_key == "2026-11-19"
+    assert run.partition_date == pendulum.datetime(2026, 11, 19, tz="UTC")
+
+
+def _since(moment):
+    from airflow.timetables.base import TimeRestriction
+
+    return TimeRestriction(earliest=moment, latest=None, catchup=True)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_dag_says_what_it_does_and_whom_to_tell(dags, stage):
+    """Runbook, tags, owner, a name for people, one mail a failed run, nothing caught up."""
+    dag = dags[f"toy__{stage}"]
+
+    assert "|---|---|" in dag.doc_md
+    assert {"perennial", "toy", stage} == set(dag.tags)
+    assert dag.dag_display_name.startswith("toy · ")
+    assert dag.on_failure_callback == FailureMail(case="toy", to=("ops@example.org",))
+    assert dag.catchup is False
+    for task in dag.tasks:
+        assert (task.owner, task.retries, task.on_failure_callback) == ("perennial", 2, [])
+        assert task.execution_timeout.total_seconds() == 3600
+
+
+def test_nothing_is_promoted_before_its_gates(dags):
+    """The one edge this project exists for."""
+    dag = dags["toy__model_promotion"]
+
+    assert "evaluate" in upstream(dag, "promote")
+    assert dag.get_task("promote").trigger_rule == "all_success"
+
+
+def test_features_come_after_ingest_and_scores_after_features(dags):
+    """A day goes down the spine in order."""
+    assert upstream(dags["toy__feature_build"], "features") == {"ingest"}
+    assert upstream(dags["toy__batch_scoring"], "score") == {"wait_for_features"}
+
+
+def test_mail_and_retraining_do_not_wait_for_each_other(dags):
+    """A mail server that is down holds no retraining up."""
+    dag = dags["toy__drift_monitoring"]
+
+    assert upstream(dag, "alert") == upstream(dag, "request_retrain") == {"wait_for_predictions", "monitor"}
+
+
+def test_events_start_training_and_promotion_only(dags):
+    """Features and predictions carry lineage; if they started runs, a backfill would start a storm."""
+    from airflow.serialization.encoders import ensure_serialized_asset
+
+    started = {
+        dag_id: [key.name for key, _ in ensure_serialized_asset(dag.timetable.asset_condition).iter_assets()]
+        for dag_id, dag in dags.items()
+        if dag_id.startswith("toy") and getattr(dag.timetable, "asset_condition", None)
+    }
+
+    assert started == {"toy__continuous_training": ["toy/retrain_request"], "toy__model_promotion": ["toy/challenger"]}
+
+
+@pytest.mark.parametrize(
+    ("dag", "task", "asset"),
+    [
+        ("feature_build", "features", "features"),
+        ("continuous_training", "train", "challenger"),
+        ("model_promotion", "promote", "champion"),
+        ("batch_scoring", "score", "predictions"),
+        ("drift_monitoring", "request_retrain", "retrain_request"),
+    ],
+)
+def test_each_asset_has_one_producer(dags, dag, task, asset):
+    """The task that publishes a thing is the one that says so."""
+    outlets = {t.task_id: [a.name for a in t.outlets] for t in dags[f"toy__{dag}"].tasks if t.outlets}
+
+    assert outlets == {task: [f"toy/{asset}"]}
+
+
+def test_training_runs_on_the_cron_of_its_use_case(dags):
+    """Each use case has its own."""
+    crons = [dags[f"{case}__continuous_training"].timetable.timetable.expression for case in ("toy", "other")]
+
+    assert crons == ["0 4 * * 1", "30 5 * * *"]
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (errors.GateFailedError("x"), RetryAction.FAIL),
+        (errors.LeakError("x"), RetryAction.FAIL),
+        (errors.SetupError("x"), RetryAction.FAIL),
+        (errors.MailError("x"), RetryAction.RETRY),
+        (errors.RegistryError("x"), RetryAction.RETRY),
+        (ValueError("x"), RetryAction.DEFAULT),
+    ],
+)
+def test_only_what_may_heal_is_tried_again(error, action):
+    """A failed gate fails at once, a server that refuses may recover, and the unforeseen gets its retries."""
+    assert defaults.RETRY_POLICY.evaluate(error, 1, 2).action == action

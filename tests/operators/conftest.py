@@ -1,0 +1,181 @@
+"""Airflow without a database, fakes in place of stages and outside world, and a case to run them on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="perennial-airflow-"))
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
+
+import pytest
+
+from perennial.records import AlertRecord, ColumnDrift, MonitorRecord
+from perennial.spec import UseCase
+
+DAY = date(2026, 3, 1)
+TOY: dict[str, Any] = {
+    "name": "toy",
+    "title": "Who buys again?",
+    "entity": "household_id",
+    "sources": [
+        {
+            "name": "sales",
+            "files": {"sales": "sales.parquet"},
+            "time_column": "sold_on",
+            "keys": ["household_id", "sold_on"],
+            "columns": {"household_id": "integer", "sold_on": "date", "amount": "number"},
+        }
+    ],
+    "features": {"sql": "features.sql", "lookback_days": 30, "numeric": ["spend_30d"]},
+    "label": {"sql": "label.sql", "column": "bought", "horizon_days": 7},
+    "training": {
+        "cron": "0 4 * * 1",
+        "window_days": 60,
+        "validation_days": 10,
+        "holdout_days": 10,
+        "candidates": [{"name": "logistic", "estimator": "sklearn.linear_model.LogisticRegression"}],
+        "baselines": [{"name": "constant", "estimator": "sklearn.dummy.DummyClassifier"}],
+    },
+    "gates": [{"metric": "roc_auc", "at_least": 0.6}],
+    "value": {"currency": "USD", "conversion": 5.0, "contact": 0.5},
+    "monitoring": {"performance": {"metric": "roc_auc", "at_least": 0.55}},
+    "alerts": {"to": ["ops@example.org"]},
+}
+
+
+@dataclass
+class Calls:
+    """What a fake stage was called with, and what it gives back."""
+
+    gives: Any = None
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Note the arguments; return what is to be given, or raise it."""
+        self.args, self.kwargs = args, kwargs
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives
+
+
+class FakeLake:
+    """A lake that knows which days it has."""
+
+    def __init__(self, *days: date) -> None:
+        self.known = days
+
+    def days(self, table: str) -> tuple[date, ...]:
+        """Return the days, whatever the table."""
+        return self.known
+
+    def has_day(self, table: str, day: date) -> bool:
+        """Tell whether the day is known."""
+        return day in self.known
+
+
+class FakeLedger:
+    """A ledger of mails in memory."""
+
+    def __init__(self) -> None:
+        self.saved: list[AlertRecord] = []
+
+    def was_alerted(self, case: str, *, verdict: str, since: date) -> bool:
+        """Tell whether a mail about the finding was saved."""
+        return any((a.case, a.verdict, a.since) == (case, verdict, since) for a in self.saved)
+
+    def save_alert(self, alert: AlertRecord) -> None:
+        """Keep the alert."""
+        self.saved.append(alert)
+
+
+class FakeEvents(dict[Any, SimpleNamespace]):
+    """Airflow's outlet events: one accessor an asset, made when asked for."""
+
+    def __missing__(self, asset: Any) -> SimpleNamespace:
+        """Return a new accessor."""
+        return self.setdefault(asset, SimpleNamespace(extra=None))
+
+
+@pytest.fixture
+def case() -> UseCase:
+    """Return a valid use case."""
+    return UseCase.model_validate(TOY)
+
+
+@pytest.fixture
+def adapters() -> SimpleNamespace:
+    """Return an outside world of fakes."""
+    return SimpleNamespace(lake=FakeLake(DAY), ledger=FakeLedger())
+
+
+@pytest.fixture(autouse=True)
+def fake_world(monkeypatch: pytest.MonkeyPatch, case: UseCase, adapters: SimpleNamespace) -> None:
+    """Put the case in place of the catalog's files and the fakes in place of the adapters."""
+    catalog, module = ModuleType("perennial.catalog"), ModuleType("perennial.adapters")
+    catalog.load_use_case = lambda name: case  # type: ignore[attr-defined]
+    module.Adapters = SimpleNamespace(from_env=lambda: adapters)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "perennial.catalog", catalog)
+    monkeypatch.setitem(sys.modules, "perennial.adapters", module)
+
+
+@pytest.fixture
+def fake_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calls]:
+    """Return a function that puts a fake in place of a stage's module and returns what it notes."""
+    import perennial.stages
+
+    def put(name: str, *, gives: Any) -> Calls:
+        module, calls = ModuleType(f"perennial.stages.{name}"), Calls(gives=gives)
+        module.run = calls.run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"perennial.stages.{name}", module)
+        monkeypatch.setattr(perennial.stages, name, module, raising=False)
+        return calls
+
+    return put
+
+
+@pytest.fixture
+def make_context() -> Callable[..., dict[str, Any]]:
+    """Return a builder of task contexts; a test names only what it is about."""
+
+    def make(run_type: str = "scheduled", **fields: Any) -> dict[str, Any]:
+        run = SimpleNamespace(run_type=run_type, triggering_user_name=fields.pop("user", None))
+        dag = SimpleNamespace(dag_id="toy__x", dag_display_name="toy · x")
+        return {
+            "partition_key": DAY.isoformat(), "run_id": "run 1", "dag_run": run, "dag": dag,
+            "outlet_events": FakeEvents(), "params": {},
+        } | fields  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def make_finding() -> Callable[..., MonitorRecord]:
+    """Return a builder of monitor records: drifted on the first day, unless a test says otherwise."""
+
+    def make(**fields: Any) -> MonitorRecord:
+        score = ColumnDrift("score", "stable", 0.02, 0.01, "wasserstein")
+        spend = ColumnDrift("spend_30d", "drifted", 0.61, 0.4, "wasserstein", "mean 12 → 31")
+        defaults: dict[str, Any] = {
+            "case": "toy", "day": DAY, "model_version": "3", "verdict": "drifted",
+            "reason": "40% of the features drifted, limit 30%", "drifted_share": 0.4, "score": score,
+            "columns": (spend,), "performance": {"roc_auc": 0.71}, "performance_window": None, "since": DAY,
+            "opens_alert": True, "report": "toy/drift/2026-03-01.html",
+        }  # fmt: skip
+        return MonitorRecord(**(defaults | fields))
+
+    return make
+
+
+@pytest.fixture
+def now() -> datetime:
+    """Return a moment."""
+    return datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
