@@ -1,0 +1,97 @@
+"""Pictures for the registry, as PNG; the sole user of matplotlib, and without its global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = NDArray[np.float64]
+SIZE = (6.4, 4.4)
+DOTS = 110
+MOST_FEATURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a picture."""
+
+    name: str
+    x: FloatArray
+    y: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a picture says about itself; units included."""
+
+    title: str
+    x: str
+    y: str
+
+
+def lines(
+    curves: Sequence[Curve], labels: Labels, *, diagonal: bool = False, mark: float | None = None
+) -> bytes:
+    """Return a picture of curves.
+
+    Args:
+        curves: drawn in their order, one colour each.
+        labels: title and axes.
+        diagonal: also draw the line from (0, 0) to (1, 1): a guess, or a perfect calibration.
+        mark: an x to mark, such as the chosen share of contacts.
+    """
+    with _Picture(labels) as picture:
+        for curve in curves:
+            picture.axes.plot(
+                curve.x, curve.y, marker="o" if len(curve.x) <= MOST_FEATURES else None, label=curve.name
+            )
+        if diagonal:
+            picture.axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+        if mark is not None:
+            picture.axes.axvline(mark, color="grey", linestyle="--", label=f"chosen: {mark:.0%}")
+        picture.axes.legend()
+    return picture.png
+
+
+def bars(values: Mapping[str, float], labels: Labels) -> bytes:
+    """Return a picture of the first twenty values, the first on top."""
+    names = list(values)[:MOST_FEATURES]
+    with _Picture(labels) as picture:
+        picture.axes.barh(names[::-1], [values[name] for name in names[::-1]])
+        picture.axes.tick_params(axis="y", labelsize=7)
+    return picture.png
+
+
+class _Picture:
+    """A figure that is drawn in a `with` block and is PNG bytes after it."""
+
+    axes: Axes
+    png: bytes
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+
+    def __enter__(self) -> _Picture:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        self._figure = Figure(figsize=SIZE, dpi=DOTS, layout="constrained")
+        FigureCanvasAgg(self._figure)
+        self.axes = self._figure.add_subplot()
+        self.axes.grid(visible=True, alpha=0.3)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.axes.set(title=self._labels.title, xlabel=self._labels.x, ylabel=self._labels.y)
+        buffer = io.BytesIO()
+        # Without a date in the file, equal curves give equal bytes.
+        self._figure.savefig(buffer, format="png", metadata={"Software": None})
+        self.png = buffer.getvalue()
