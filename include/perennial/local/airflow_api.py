@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from perennial.local.steps import Bar
 
 POLL_SECONDS = 1.0
 ENDED = {"success", "failed"}
+AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}
 LOGIN = "engineer"
 
 
@@ -106,20 +108,23 @@ class Airflow:
                 return run
         return None
 
-    def await_run(self, run: Run, *, bar: Bar, seconds: float = 900) -> Run:
-        """Wait for a run to end, well or badly; the bar counts its tasks."""
+    def await_run(self, run: Run, *, bar: Bar | None = None, seconds: float = 900) -> Run:
+        """Wait for a run to end, well or badly; a bar counts its tasks."""
         deadline = time.monotonic() + seconds
         while run.state not in ENDED:
             if time.monotonic() > deadline:
-                raise SetupError(f"{run.dag} run {run.id} is still {run.state} after {seconds:.0f} s; {self.place(run)}")
-            tasks = self._tasks(run)
-            busy = ", ".join(f"{task['task_id']} {task['state']}" for task in tasks if task["state"] not in _AT_REST)
-            bar.advance_to(sum(task["state"] in _AT_REST for task in tasks), total=len(tasks), note=busy)
+                raise SetupError(
+                    f"{run.dag} run {run.id} is still {run.state} after {seconds:.0f} s; {self.place(run)}"
+                )
+            if bar is not None:
+                states = self.task_states(run)
+                busy = ", ".join(f"{task} {state}" for task, state in states.items() if state not in AT_REST)
+                bar.advance_to(sum(state in AT_REST for state in states.values()), total=len(states), note=busy)
             time.sleep(POLL_SECONDS)
             run = Run.of(self.ask("GET", f"/dags/{run.dag}/dagRuns/{run.id}"))
         return run
 
-    def await_success(self, run: Run, *, bar: Bar, seconds: float = 900) -> Run:
+    def await_success(self, run: Run, *, bar: Bar | None = None, seconds: float = 900) -> Run:
         """Wait for a run to succeed.
 
         Raises:
@@ -163,7 +168,9 @@ class Airflow:
         span = {"partition_date_gte": f"{days[0]}T00:00:00Z", "partition_date_lte": f"{days[-1]}T00:00:00Z"}
         while self.ask("GET", f"/backfills/{number}")["completed_at"] is None:
             if time.monotonic() > deadline:
-                raise SetupError(f"The backfill of {dag} has not ended after {seconds:.0f} s; see {self.layout.airflow_url}")
+                raise SetupError(
+                    f"The backfill of {dag} has not ended after {seconds:.0f} s; see {self.layout.airflow_url}"
+                )
             done = self._count(dag, state="success", **span)
             failed = self._count(dag, state="failed", **span)
             bar.advance_to(min(done, len(days)), total=len(days), note=f"{failed} failed" if failed else "")
@@ -180,16 +187,23 @@ class Airflow:
         logs = list(self._logs_of_failures(run))
         return f"see {page}" + (f" and {logs[0]}" if logs else "")
 
-    def result(self, run: Run, task: str) -> Any:
-        """Return what a task of a run handed on, None where it was skipped."""
+    def results(self, run: Run, task: str) -> dict[str, Any]:
+        """Return the record that a task of a run handed on, empty where it was skipped."""
         path = f"/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task}/xcomEntries"
         keys = {entry["key"] for entry in self.ask("GET", path)["xcom_entries"]}
-        return self.ask("GET", f"{path}/return_value")["value"] if "return_value" in keys else None
+        value = self.ask("GET", f"{path}/return_value")["value"] if "return_value" in keys else {}
+        return dict(json.loads(value) if isinstance(value, str) else value)
+
+    def task_states(self, run: Run) -> dict[str, str]:
+        """Return each task's state."""
+        return {task["task_id"]: str(task["state"]) for task in self._tasks(run)}
 
     def _logs_of_failures(self, run: Run) -> Iterator[str]:
         for task in self._tasks(run):
             if task["state"] in {"failed", "up_for_retry"}:
-                folder = self.layout.logs / "tasks" / f"dag_id={run.dag}" / f"run_id={run.id}" / f"task_id={task['task_id']}"
+                folder = (
+                    self.layout.logs / "tasks" / f"dag_id={run.dag}" / f"run_id={run.id}" / f"task_id={task['task_id']}"
+                )
                 yield str(folder / f"attempt={task['try_number']}.log")
 
     def _tasks(self, run: Run) -> list[dict[str, Any]]:
@@ -197,6 +211,3 @@ class Airflow:
 
     def _count(self, dag: str, **filters: Any) -> int:
         return int(self.ask("GET", f"/dags/{dag}/dagRuns", params={"limit": 1, **filters})["total_entries"])
-
-
-_AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}

@@ -35,3 +35,15 @@ def status() -> None:
 
     for name, state in stack.status(load_settings()).items():
         typer.echo(f"{name:<14} {state}")
+
+
+@app.command()
+def demo(case: str = "conversion") -> None:
+    """Walk the whole loop on real data, then print what happened; the stack stays up."""
+    from perennial.local import demo as walk
+    from perennial.local import summary
+    from perennial.local.steps import Steps
+
+    steps = Steps()
+    outcome = walk.run(load_settings(), case=case, steps=steps)
+    summary.show(outcome, steps=steps, settings=load_settings(), case=case)

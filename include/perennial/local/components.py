@@ -35,7 +35,9 @@ def components(layout: Layout) -> tuple[Component, ...]:
     return (
         # INT is Postgres's fast shutdown: it ends the sessions and leaves nothing to recover.
         Component("postgres", postgres.command(layout), "database", 1, stop_signal="INT", user=postgres.system_user()),
-        Component("mail", _python("perennial.local.mail_catcher", str(layout.smtp_port), str(layout.mail)), "services", 2),
+        Component(
+            "mail", _python("perennial.local.mail_catcher", str(layout.smtp_port), str(layout.mail)), "services", 2
+        ),
         Component("mlflow", _mlflow(layout), "services", 10),
         Component("api-server", _python("airflow", "api-server"), "airflow", 15),
         # Their log servers would listen on every interface; the files lie on this machine anyway.
@@ -65,7 +67,10 @@ def supervisor_config(layout: Layout, parts: Sequence[Component]) -> str:
     sections = [
         _section("supervisord", _supervisord(layout)),
         _section("unix_http_server", {"file": str(layout.supervisor_socket), "chmod": "0700"}),
-        _section("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}),
+        _section(
+            "rpcinterface:supervisor",
+            {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
         _section("eventlistener:reaper", _reaper(layout)),
     ]
     for rank, group in enumerate(GROUPS):

@@ -34,7 +34,9 @@ def write_stack_env(layout: Layout, *, weeks: int) -> None:
         "PERENNIAL_SMTP_PORT": str(layout.smtp_port),
     }
     lines = ["# Written by `perennial up`; a real environment variable wins over a line here."]
-    write_private(layout.stack_env, "\n".join([*lines, *(f"{name}={_quoted(text)}" for name, text in values.items())]) + "\n")
+    write_private(
+        layout.stack_env, "\n".join([*lines, *(f"{name}={_quoted(text)}" for name, text in values.items())]) + "\n"
+    )
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import SetupError
@@ -46,7 +45,9 @@ def system_user() -> str | None:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ROOTS_USER]
         done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  constant words
         if done.returncode:
-            raise SetupError(f"Postgres must not run as root, and {ROOTS_USER!r} cannot be made: {done.stderr}") from None
+            raise SetupError(
+                f"Postgres must not run as root, and {ROOTS_USER!r} cannot be made: {done.stderr}"
+            ) from None
     return ROOTS_USER
 
 
@@ -78,7 +79,8 @@ def _open_way_to(folder: Path) -> None:
 
 
 def _initdb(data: Path, *, user: str | None) -> None:
-    command = [binaries() / "initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", data]
+    options = ("--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", str(data))
+    command = [str(binaries() / "initdb"), *options]
     # Without its own groups it would be judged by root's group, which the home folder shuts out.
     identity: dict[str, Any] = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()} if user else {}
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", **identity)  # noqa: S603  our own program
@@ -122,5 +124,7 @@ def _connect(layout: Layout) -> psycopg2.extensions.connection:
             return psycopg2.connect(host=str(layout.sockets), user="postgres", dbname="postgres")
         except psycopg2.OperationalError as error:
             if time.monotonic() > deadline:
-                raise SetupError(f"Postgres does not answer: {error}. Its log: {layout.logs / 'postgres.log'}") from error
+                raise SetupError(
+                    f"Postgres does not answer: {error}. Its log: {layout.logs / 'postgres.log'}"
+                ) from error
             time.sleep(0.2)

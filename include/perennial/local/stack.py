@@ -102,13 +102,12 @@ def _migrate(layout: Layout, *, steps: Steps) -> None:
 
 
 def _run_migrations(layout: Layout) -> None:
-    try:
-        from perennial.io.ledger import Ledger
-        Ledger(layout.database_url("perennial")).upgrade()
-    except ImportError: pass  # TEMP
+    from perennial.io.ledger import Ledger
+
+    Ledger(layout.database_url("perennial")).upgrade()
     log = layout.logs / "migrate.log"
     with log.open("wb") as output:
-        done = subprocess.run(  # noqa: S603  our own program
+        done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
             env=environment.component_environment(layout),
             cwd=layout.run,
@@ -137,7 +136,9 @@ def await_healthy(layout: Layout, *, bar: Bar, seconds: float = HEALTHY_SECONDS)
 def _refuse_given_up(layout: Layout) -> None:
     for name, item in Supervisor(layout).states().items():
         if item["statename"] == "FATAL":
-            raise SetupError(f"{name} does not stay up ({item['spawnerr'] or item['description']}); see {layout.logs / name}.log.")
+            raise SetupError(
+                f"{name} does not stay up ({item['spawnerr'] or item['description']}); see {layout.logs / name}.log."
+            )
 
 
 def health(layout: Layout) -> dict[str, str]:
@@ -156,7 +157,9 @@ def _mlflow_health(layout: Layout) -> str:
 def _airflow_health(layout: Layout) -> dict[str, str]:
     try:
         # The page is HTTP 200 also where a part is ill: the body counts.
-        found: dict[str, Any] = httpx.get(f"{layout.airflow_url}/api/v2/monitor/health", timeout=5, trust_env=False).json()
+        found: dict[str, Any] = httpx.get(
+            f"{layout.airflow_url}/api/v2/monitor/health", timeout=5, trust_env=False
+        ).json()
     except (httpx.HTTPError, ValueError):
         return {"api-server": "no answer", **dict.fromkeys(AIRFLOW_PARTS, "unknown")}
     return {"api-server": "healthy", **{part: str((found.get(part) or {}).get("status")) for part in AIRFLOW_PARTS}}
@@ -193,12 +196,14 @@ def _pss(process: psutil.Process) -> int:
 def describe(layout: Layout) -> str:
     """Return where to look: the addresses and the file with the logins."""
     logins = ", ".join(credentials.ROLES)
-    return "\n".join([
-        f"Airflow  {layout.airflow_url}   logins {logins}: passwords in {_relative(layout.passwords)}",
-        f"MLflow   {layout.mlflow_url}",
-        f"Mail     {_relative(layout.mail)} (caught on port {layout.smtp_port})",
-        f"Logs     {_relative(layout.logs)}",
-    ])
+    return "\n".join(
+        [
+            f"Airflow  {layout.airflow_url}   logins {logins}: passwords in {_relative(layout.passwords)}",
+            f"MLflow   {layout.mlflow_url}",
+            f"Mail     {_relative(layout.mail)} (caught on port {layout.smtp_port})",
+            f"Logs     {_relative(layout.logs)}",
+        ]
+    )
 
 
 def _relative(path: os.PathLike[str]) -> str:

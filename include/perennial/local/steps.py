@@ -29,6 +29,10 @@ class Steps:
         self.console = console or Console()
         self.seconds: dict[str, float] = {}
 
+    def say(self, text: str) -> None:
+        """Print a line between two steps."""
+        self.console.print(text, highlight=False)
+
     @contextmanager
     def step(self, title: str, *, total: float | None = None) -> Iterator[Bar]:
         """Show a bar until the block ends and keep its time under `title`."""

@@ -1,0 +1,214 @@
+"""The demonstration: the whole loop on real data, every step a run of a DAG that stays to be looked at in Airflow.
+
+It tops up: what a run before has done already, also one that was cut off, is found and not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from perennial.catalog import load_use_case
+from perennial.errors import SetupError
+from perennial.local import injection, stack
+from perennial.local.airflow_api import Airflow, Run
+from perennial.local.layout import Layout
+from perennial.local.steps import Bar, Steps
+from perennial.records import Window
+from perennial.settings import Settings, load_settings
+from perennial.spec import UseCase
+
+SCORED_DAYS = 20
+INJECTED_DAYS = 7
+# Daily runs beside each other; more than the cores, because a slot also stays busy while nothing is computed.
+AT_ONCE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which days the demonstration is about; all follow from yesterday and from the use case."""
+
+    case: UseCase
+    yesterday: date
+
+    @property
+    def injected(self) -> Window:
+        """Return the days whose data are changed: the newest ones."""
+        return Window.ending(self.yesterday, days=INJECTED_DAYS)
+
+    @property
+    def as_of(self) -> date:
+        """Return the day the first model is trained as of: the last one before the changed days."""
+        return self.injected.start - timedelta(days=1)
+
+    @property
+    def built(self) -> Window:
+        """Return the days to build: as many as training looks at, until yesterday."""
+        last_snapshot = self.as_of - self.case.horizon
+        return Window(Window.ending(last_snapshot, days=self.case.training.window_days).start, self.injected.end)
+
+    @property
+    def scored(self) -> Window:
+        """Return the days to score; the oldest have labels that have matured."""
+        return Window.ending(self.yesterday, days=SCORED_DAYS)
+
+    def dag(self, stage: str) -> str:
+        """Return the id of one of the use case's DAGs."""
+        return f"{self.case.name}__{stage}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the steps found; the summary is made of it."""
+
+    champion: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any] = field(default_factory=dict)
+    change: injection.Injection | None = None
+    retrained: str = "not asked for"
+
+
+class Demo:
+    """The steps, each safe to repeat: it looks first whether its work is done."""
+
+    def __init__(self, plan: Plan, layout: Layout, steps: Steps, settings: Settings) -> None:
+        self.plan = plan
+        self.layout = layout
+        self.steps = steps
+        self.settings = settings
+        self.airflow = Airflow(layout)
+        self.outcome = Outcome()
+
+    def prepare(self) -> None:
+        """Wait for the DAGs and let those run that need no champion."""
+        stages = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
+        with self.steps.step("Read the DAGs"):
+            self.airflow.await_dags([self.plan.dag(stage) for stage in stages])
+        for stage in stages[:3]:
+            self.airflow.unpause(self.plan.dag(stage))
+
+    def build_days(self) -> None:
+        """Build the oldest day, which fetches the history before it, and then all others in a backfill."""
+        days = list(self.plan.built.days())
+        self._ensure_days("Fetch the history", "feature_build", days[:1])
+        self._backfill(f"Build {len(days)} days (backfill)", "feature_build", days)
+
+    def train_first(self) -> None:
+        """Train until there is a champion; its gates decide, as ever."""
+        promotion = self.plan.dag("model_promotion")
+        runs = self.airflow.runs(promotion, state="success")
+        if not runs:
+            begun = datetime.now(UTC)
+            with self.steps.step("Train the first model") as bar:
+                run = self.airflow.trigger(self.plan.dag("continuous_training"), conf={"as_of": str(self.plan.as_of)})
+                self.airflow.await_success(run, bar=bar)
+            with self.steps.step("Hold it against its gates, promote") as bar:
+                run = self.airflow.await_new_run(promotion, since=begun, bar=bar)
+                runs = [self.airflow.await_success(run, bar=bar)]
+        self.outcome.champion = self.airflow.results(runs[0], "evaluate")
+
+    def score_days(self) -> None:
+        """Score the newest days with the champion."""
+        self.airflow.unpause(self.plan.dag("batch_scoring"))
+        days = list(self.plan.scored.days())
+        self._backfill(f"Score {len(days)} days (backfill)", "batch_scoring", days)
+
+    def look_at_a_quiet_day(self) -> None:
+        """Monitor the last day before the changed ones."""
+        self.airflow.unpause(self.plan.dag("drift_monitoring"))
+        change = injection.injected(self.settings.injected_root)
+        day = change.days[0] - timedelta(days=1) if change else self.plan.as_of
+        (run,) = self._ensure_days("Monitor a quiet day", "drift_monitoring", [day])
+        self.outcome.before = self.airflow.results(run, "monitor")
+
+    def change_days(self) -> None:
+        """Put days in place whose data have changed, and let them be built and scored again."""
+        folder, case = self.settings.injected_root, self.plan.case
+        change = injection.injected(folder)
+        if change is None:
+            days = list(self.plan.injected.days())
+            weeks = self.settings.replay_weeks
+            change = injection.inject(case, days, replay_weeks=weeks, folder=folder, change=injection.Change())
+        self.outcome.change = change
+        self.steps.say(f"Injected {change.days[0]} to {change.days[-1]}: {change.what} ({folder}).")
+        self._ensure_days("Build the changed days", "feature_build", change.days, since=change.at)
+        self._ensure_days("Score the changed days", "batch_scoring", change.days, since=change.at)
+
+    def look_at_the_changed_day(self) -> None:
+        """Monitor the newest changed day."""
+        change = self._change()
+        (run,) = self._ensure_days("Monitor a changed day", "drift_monitoring", change.days[-1:], since=change.at)
+        self.outcome.after = self.airflow.results(run, "monitor")
+        self.outcome.request = self.airflow.results(run, "request_retrain")
+
+    def follow_the_retraining(self) -> None:
+        """Follow the request to its end: a new champion, or a challenger that its gates held back."""
+        if not self.outcome.request:
+            return
+        change = self._change()
+        with self.steps.step("Train again, as the monitor asks") as bar:
+            dag = self.plan.dag("continuous_training")
+            run = self.airflow.await_new_run(dag, since=change.at, bar=bar)
+            self.airflow.await_success(run, bar=bar)
+        with self.steps.step("Hold the challenger against its gates") as bar:
+            run = self.airflow.await_new_run(self.plan.dag("model_promotion"), since=change.at, bar=bar)
+            run = self.airflow.await_run(run, bar=bar)
+        self._tell_retraining(run)
+
+    def _tell_retraining(self, run: Run) -> None:
+        report = self.airflow.results(run, "evaluate")
+        if run.state == "success":
+            self.outcome.champion = report
+            self.outcome.retrained = f"version {report['version']} passed its gates and is champion"
+        elif self.airflow.task_states(run).get("evaluate") == "failed":
+            self.outcome.retrained = (
+                f"its gates held the challenger back, the champion stays ({self.airflow.place(run)})"
+            )
+        else:
+            raise SetupError(f"{run.dag} failed in run {run.id}; {self.airflow.place(run)}")
+
+    def _change(self) -> injection.Injection:
+        if self.outcome.change is None:
+            raise SetupError("change_days() comes before this step.")
+        return self.outcome.change
+
+    def _backfill(self, title: str, stage: str, days: Sequence[date]) -> None:
+        dag = self.plan.dag(stage)
+        with self.steps.step(title, total=len(days)) as bar:
+            number = self.airflow.backfill(dag, days, at_once=AT_ONCE)
+            if number is not None:
+                self.airflow.await_backfill(number, dag, days, bar=bar)
+
+    def _ensure_days(self, title: str, stage: str, days: Sequence[date], *, since: datetime | None = None) -> list[Run]:
+        """Return a successful run of each day, begun after `since`; start those that are missing."""
+        dag = self.plan.dag(stage)
+        found = {day: self.airflow.finished_day(dag, day, since=since) for day in days}
+        with self.steps.step(title, total=len(days)) as bar:
+            runs = [found[day] or self.airflow.trigger(dag, key=day) for day in days]
+            return [self._ended(run, done, bar=bar, total=len(days)) for done, run in enumerate(runs)]
+
+    def _ended(self, run: Run, done: int, *, bar: Bar, total: int) -> Run:
+        if total == 1:
+            return self.airflow.await_success(run, bar=bar)
+        bar.advance_to(done, total=total)
+        return self.airflow.await_success(run)
+
+
+def run(settings: Settings, *, case: str, steps: Steps) -> Outcome:
+    """Start the stack and walk the loop once; return what was found."""
+    layout = stack.up(settings, steps=steps)
+    load_settings.cache_clear()
+    plan = Plan(load_use_case(case), datetime.now(UTC).date() - timedelta(days=1))
+    demo = Demo(plan, layout, steps, load_settings())
+    demo.prepare()
+    demo.build_days()
+    demo.train_first()
+    demo.score_days()
+    demo.look_at_a_quiet_day()
+    demo.change_days()
+    demo.look_at_the_changed_day()
+    demo.follow_the_retraining()
+    return demo.outcome

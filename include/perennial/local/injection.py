@@ -1,0 +1,98 @@
+"""Days whose data have really changed, for the demonstration: made of the real rows, and said to be injected.
+
+The files lie in `<home>/injected` beside a manifest that says what was done; taking them away and building the days
+again brings the real ones back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perennial.io.sources import Sources
+from perennial.spec import UseCase
+
+SOURCE = "transactions"
+CHANGED = """
+    select * replace (
+        sales_value * $factor as sales_value,
+        0.0 as retail_disc,
+        0.0 as coupon_disc,
+        0.0 as coupon_match_disc,
+        'injected' as origin
+    )
+    from rows
+    where hash(household_id) % 1000 >= 1000 * $gone
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to the shop: fewer households come, prices rise, coupons are withdrawn."""
+
+    households_gone: float = 0.85
+    price_factor: float = 2.0
+
+    def describe(self) -> str:
+        """Return the change in a sentence."""
+        return (
+            f"{self.households_gone:.0%} of the households stay away, prices are {self.price_factor:g} times as high "
+            "and no discounts or coupons are given any more"
+        )
+
+    def apply(self, rows: pa.Table) -> pa.Table:
+        """Return the rows of a day as they would have been; which households stay away is the same every day."""
+        with duckdb.connect() as connection:
+            connection.register("rows", rows)
+            return connection.sql(
+                CHANGED, params={"factor": self.price_factor, "gone": self.households_gone}
+            ).to_arrow_table()
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """Which days were replaced, when, and how."""
+
+    days: tuple[date, ...]
+    at: datetime
+    what: str
+    rows: int
+    rows_before: int
+
+
+def inject(case: UseCase, days: Sequence[date], *, replay_weeks: int, folder: Path, change: Change) -> Injection:
+    """Write the changed days where the sources look first; the file is whole or is not there."""
+    sources = Sources(replay_weeks=replay_weeks)
+    recorded = [sources.read_day(case, case.source(SOURCE), day) for day in days]
+    changed = pa.concat_tables([change.apply(rows) for rows in recorded])
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{SOURCE}.{os.getpid()}.part"
+    pq.write_table(changed, draft)
+    draft.replace(folder / f"{SOURCE}.parquet")
+    rows_before = sum(rows.num_rows for rows in recorded)
+    done = Injection(tuple(days), datetime.now(UTC), change.describe(), changed.num_rows, rows_before)
+    manifest_path(folder).write_text(json.dumps(asdict(done), indent=2, default=str) + "\n")
+    return done
+
+
+def injected(folder: Path) -> Injection | None:
+    """Return what was injected before, None where nothing was."""
+    path = manifest_path(folder)
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    days = tuple(date.fromisoformat(day) for day in found["days"])
+    return Injection(days, datetime.fromisoformat(found["at"]), found["what"], found["rows"], found["rows_before"])
+
+
+def manifest_path(folder: Path) -> Path:
+    """Return the file that says what was injected."""
+    return folder / "manifest.json"

@@ -1,0 +1,89 @@
+"""The table at the end of the demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from perennial.catalog import load_use_case
+from perennial.io.lake import Lake
+from perennial.local import stack
+from perennial.local.demo import Outcome
+from perennial.local.layout import Layout
+from perennial.local.mailbox import mails
+from perennial.local.steps import Steps
+from perennial.settings import Settings
+from perennial.spec import UseCase
+
+SHOWN_METRICS = (
+    "roc_auc",
+    "log_loss",
+    "brier_score",
+    "expected_calibration_error",
+    "expected_profit",
+    "return_on_ad_spend",
+)
+
+
+def show(outcome: Outcome, *, steps: Steps, settings: Settings, case: str) -> None:
+    """Print what was built and found, how long each step took, and where to look."""
+    layout = Layout.of(settings)
+    found = load_use_case(case)
+    table = Table(title=f"{found.title}", show_header=False, title_justify="left")
+    for name, text in [*_data(found, Lake(settings.lake_root)), *_model(outcome), *_monitoring(outcome, layout)]:
+        table.add_row(name, text)
+    steps.console.print(table, _times(steps), stack.describe(layout), sep="\n")
+
+
+def _data(case: UseCase, lake: Lake) -> Iterator[tuple[str, str]]:
+    days = lake.days(case.features_table)
+    yield "days built", f"{len(days)}, {days[0]} to {days[-1]}" if days else "none"
+    yield "feature rows", f"{_rows(lake, case.features_table):,}"
+    yield (
+        "raw rows",
+        ", ".join(f"{source.name} {_rows(lake, case.raw_table(source.name)):,}" for source in case.sources),
+    )
+    refused = {source.name: _rows(lake, case.quarantine_table(source.name)) for source in case.sources}
+    yield "quarantined rows", ", ".join(f"{name} {rows:,}" for name, rows in refused.items() if rows) or "0"
+    yield "scored days", str(len(lake.days(case.predictions_table)))
+
+
+def _rows(lake: Lake, table: str) -> int:
+    return 0 if lake.version(table) is None else int(lake.dataset(table).count_rows())
+
+
+def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    report = outcome.champion
+    yield "champion", f"version {report['version']} as of {report['as_of']}, {report['rows']:,} rows held out"
+    for name in SHOWN_METRICS:
+        values = {who: metrics[name] for who, metrics in report["metrics"].items() if name in metrics}
+        if values:
+            yield f"  {name}", ", ".join(f"{who} {value:,.3f}" for who, value in values.items())
+    gates = ", ".join(gate["name"] for gate in report["results"])
+    yield "  gates passed", gates
+
+
+def _monitoring(outcome: Outcome, layout: Layout) -> Iterator[tuple[str, str]]:
+    for what, record in (("quiet day", outcome.before), ("changed day", outcome.after)):
+        yield f"drift, {what}", _finding(record)
+    caught = mails(layout.mail)
+    yield "mails sent", f"{len(caught)}" + "".join(f"\n{mail.subject}" for mail in caught[-3:])
+    yield "retraining", outcome.retrained
+
+
+def _finding(record: Mapping[str, Any]) -> str:
+    if not record:
+        return "not looked at"
+    day = datetime.fromisoformat(str(record["day"])).date()
+    return f"{day}: {record['verdict']}; {record['drifted_share']:.0%} of the features have drifted\n{record['reason']}"
+
+
+def _times(steps: Steps) -> Table:
+    table = Table(title="Time for each step", show_header=False, title_justify="left")
+    for name, seconds in steps.seconds.items():
+        table.add_row(name, f"{seconds:.0f} s")
+    table.add_row("all steps", f"{sum(steps.seconds.values()):.0f} s")
+    return table
