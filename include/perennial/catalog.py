@@ -138,7 +138,7 @@ def _child(schema: Mapping[str, Any], node: Any, part: int | str) -> Any:
     gates: dict[str, type[BaseModel]] = {"absolute": AbsoluteGate, "baseline": BaselineGate, "champion": ChampionGate}
     if part in gates and "oneOf" in node:
         every = {name for gate in gates.values() for name in gate.model_fields}
-        return {"properties": dict.fromkeys(every, {})}
+        return {"properties": {name: {} for name in every}}
     if isinstance(part, int):
         return node.get("items", {})
     return node.get("properties", {}).get(part, node.get("additionalProperties", {}))
@@ -165,7 +165,7 @@ def _check_sql(case: UseCase, folder: Path) -> None:
         clock = CLOCKS.search(LITERAL.sub("''", COMMENT.sub("", case.text(name))))
         if clock:
             raise SpecError(
-                f"{case.name}/{name} calls {clock.group(0).rstrip('( ')!r} so that its rows differ with the time of the run. "
+                f"{case.name}/{name} calls {clock.group(0).rstrip('( ')!r}: another run would give other rows. "
                 "Use the column `day` of the table `days` instead."
             )
 

@@ -97,6 +97,21 @@ class IngestRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ValidationRecord(Record):
+    """What the expectations say about one day of one source; `reasons` counts refused rows by reason."""
+
+    case: str
+    source: str
+    day: date
+    rows: int
+    refused: int
+    reasons: Mapping[str, int]
+    critical: tuple[str, ...]
+    warnings: tuple[str, ...]
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeaturesRecord(Record):
     """One day's snapshot of all entities, and the versions of the sources it was computed from."""
 

@@ -22,7 +22,10 @@ from perennial.errors import DataError, SpecError
 
 Expectation = Mapping[str, Any]
 # Data Docs link style sheets and scripts of public hosts; the page must be readable without a network.
-EXTERNAL = re.compile(r"<link[^>]*https?://[^>]*>|<script[^>]*https?://[^>]*>\s*</script>|<img[^>]*https?://[^>]*>")
+EXTERNAL = re.compile(
+    r"<link[^>]*https?://[^>]*>|<script[^>]*https?://[^>]*>\s*</script>|<img[^>]*https?://[^>]*>|<footer.*?</footer>",
+    re.DOTALL,
+)
 STYLE = """<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color-scheme:light dark}
 table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #8886;padding:.3rem .6rem;text-align:left}
 ul{list-style:none;padding:0}.d-none,nav,.modal,button,input{display:none}</style>"""
@@ -88,17 +91,26 @@ class Expectations:
 def _run(rows: pa.Table, suite: Sequence[Expectation], *, name: str) -> Any:
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
     from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    context = gx.get_context(mode="ephemeral")
+    # Without a docs site of its own, which would be a temporary folder left behind by every check.
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores))
     context.variables.progress_bars = {"globally": False}
     batch = (
         context.data_sources.add_pandas("lake").add_dataframe_asset("day").add_batch_definition_whole_dataframe("rows")
     )
-    try:
-        expectations = context.suites.add(gx.ExpectationSuite(name=name, expectations=[dict(item) for item in suite]))
-    except (GreatExpectationsError, ValueError, TypeError) as error:
-        raise SpecError(f"suite.json: the suite {name!r} has an expectation that cannot be used: {error}") from error
+    expectations = gx.ExpectationSuite(name=name)
+    for item in suite:
+        try:
+            expectations.add_expectation(ExpectationConfiguration(**item).to_domain_obj())
+        except (GreatExpectationsError, ValueError, TypeError) as error:
+            raise SpecError(
+                f"suite.json: the suite {name!r} has an expectation that cannot be used, {item.get('type')!r}: {error}"
+            ) from error
+    context.suites.add(expectations)
     check = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=expectations))
     return check.run(batch_parameters={"dataframe": _frame(rows)}, result_format={"result_format": "COMPLETE"})
 

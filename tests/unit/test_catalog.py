@@ -1,0 +1,113 @@
+"""A use case that cannot be used says which file, which key, why, and what was probably meant."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import toy
+from perennial import catalog
+from perennial.errors import SpecError
+from perennial.settings import load_settings
+
+
+@pytest.fixture
+def use_cases(tmp_path, monkeypatch):
+    """Return a folder of use cases that the catalog reads in this test."""
+    monkeypatch.setenv("PERENNIAL_USE_CASES", str(tmp_path))
+    load_settings.cache_clear()
+    yield tmp_path
+    load_settings.cache_clear()
+
+
+def test_the_shipped_use_cases_can_all_be_loaded():
+    """Nothing broken is shipped."""
+    load_settings.cache_clear()
+
+    assert catalog.broken_use_cases() == {}
+    assert "conversion" in [case.name for case in catalog.use_cases()]
+
+
+def test_a_use_case_carries_the_texts_of_its_files(use_cases):
+    """Stages ask the use case, never the folder."""
+    toy.write_shop(use_cases)
+
+    assert "spend_30d" in catalog.load_use_case("shop").text("features.sql")
+
+
+WRONG = [
+    ({"trainning": {}}, r"shop/use_case.yaml is wrong:\n  trainning: unknown key. Did you mean 'training'\?"),
+    ({"training__crom": "x"}, r"training.crom: unknown key. Did you mean 'cron'\?"),
+    ({"training__cron": "daily"}, r"training.cron: cron 'daily' needs five fields"),
+    ({"gates": [{"metric": "roc_acu", "at_least": 0.5}]}, r"unknown metric 'roc_acu'. Did you mean 'roc_auc'\?"),
+    ({"gates": [{"metric": "roc_auc", "at_leest": 0.5}]}, r"gates.0.at_leest: unknown key. Did you mean 'at_least'\?"),
+    ({"gates": [{"metric": "roc_auc"}]}, "needs either at_least or at_most"),
+    ({"gates": [{"metric": "roc_auc", "beats_baseline": "dumy"}]}, r"baseline 'dumy'. Did you mean 'dummy'\?"),
+    ({"label__horizon_days": 30}, "label.horizon_days 30 must be shorter than training.window_days 30"),
+    ({"training__window_days": 16}, r"leaves 0 days to fit on.*Use at least 17"),
+    ({"features__sql": "feature.sql"}, r"features.sql names 'feature.sql'.*Did you mean 'features.sql'\?"),
+    ({"features__categorical": ["spend_30d"]}, "features name spend_30d more than once"),
+    ({"training__candidates": [{"name": "x", "estimator": "os.system"}]}, "must come from sklearn or lightgbm"),
+    ({"value__currency": "euro"}, "value.currency"),
+    ({"name": "other"}, None),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), [each for each in WRONG if each[1]])
+def test_a_wrong_key_or_value_names_the_file_the_key_and_the_way_out(use_cases, changes, message):
+    """One line for each thing that is wrong."""
+    toy.write_shop(use_cases, declared=toy.spec(**changes))
+
+    with pytest.raises(SpecError, match=message):
+        catalog.load_use_case("shop")
+
+
+def test_an_unknown_use_case_names_the_nearest_one(use_cases):
+    """A slip of the pen is told as such."""
+    toy.write_shop(use_cases)
+
+    with pytest.raises(SpecError, match=r"no use case 'shpo' under include/use_cases. Did you mean 'shop'\?"):
+        catalog.load_use_case("shpo")
+
+
+def test_a_broken_use_case_hides_no_other(use_cases):
+    """The others load; the broken one keeps its reason."""
+    toy.write_shop(use_cases)
+    broken = toy.write_shop(use_cases, declared=toy.spec(name="broken"))
+    (broken / "use_case.yaml").write_text("name: [")
+
+    assert [case.name for case in catalog.use_cases()] == ["shop"]
+    assert "broken/use_case.yaml is no YAML" in str(catalog.broken_use_cases()["broken"])
+
+
+@pytest.mark.parametrize("clock", ["now()", "CURRENT_DATE", "random()", "today ()"])
+def test_sql_that_asks_the_clock_or_the_dice_is_refused(use_cases, clock):
+    """A snapshot could not be built again: time is an argument."""
+    toy.write_shop(use_cases, features_sql=toy.FEATURES_SQL.replace("min(d.day - o.day)", f"{clock}"))
+
+    with pytest.raises(SpecError, match=r"shop/features.sql calls .*Use the column `day`"):
+        catalog.load_use_case("shop")
+
+
+def test_a_clock_in_a_comment_or_a_text_is_none(use_cases):
+    """Only what runs counts."""
+    toy.write_shop(use_cases, features_sql=toy.FEATURES_SQL + "-- now() is refused, 'current_date' is a text\n")
+
+    assert catalog.load_use_case("shop").name == "shop"
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "suite.json is wrong"), (json.dumps({"order": []}), "'orders'")])
+def test_a_suite_that_is_missing_or_unreadable_is_named(use_cases, text, message):
+    """Every source needs its expectations, be they none."""
+    toy.write_shop(use_cases, suite_json=text)
+
+    with pytest.raises(SpecError, match=message):
+        catalog.load_use_case("shop")
+
+
+def test_the_fingerprint_follows_the_spec_and_the_sql(use_cases):
+    """What was declared has a version: any change of it changes the fingerprint, nothing else does."""
+    first = toy.shop(use_cases).fingerprint()
+
+    assert toy.shop(use_cases).fingerprint() == first
+    assert toy.shop(use_cases, label_sql=toy.LABEL_SQL + " ").fingerprint() != first
