@@ -7,12 +7,11 @@
 | updates | `<case>/predictions`, and in the lake `predictions/<case>` with the model version of every row |
 | run a day twice | safe: the same model on the same features makes no new version |
 
-**Where `wait_for_features` fails** the day was not built in twelve hours: see `<case>__feature_build`, then clear this task.
-**Where `score` fails for want of a champion** no version has passed its gates yet: see `<case>__model_promotion`.
+**Where `wait_for_features` fails** the day was not built in twelve hours: see `<case>__feature_build`, then clear this
+task. **Where `score` fails for want of a champion** no version has passed its gates yet: see `<case>__model_promotion`.
 """
 
 from airflow.sdk import DAG
-
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import ScoreOperator

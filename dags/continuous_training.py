@@ -6,13 +6,12 @@
 | parameter | `as_of`: the day to train as of, such as `2026-01-31`; empty means the newest published feature day |
 | updates | `<case>/challenger`, which starts `<case>__model_promotion` |
 
-**Where `train` fails** the champion stays and goes on scoring. *Too few rows* or *one class only*: more feature days are
-needed, see the message for how many. *The registry does not answer*: the task tries again by itself; see that MLflow is up.
-Training again as of the same day gives a new version with the same content.
+**Where `train` fails** the champion stays and goes on scoring. *Too few rows* or *one class only*: more feature days
+are needed, see the message for how many. *The registry does not answer*: the task tries again by itself; see that
+MLflow is up. Training again as of the same day gives a new version with the same content.
 """
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param
-
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import TrainOperator

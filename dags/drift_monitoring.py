@@ -5,15 +5,14 @@
 | starts | every midnight UTC for the day before; by hand with a partition key such as `2026-01-31`; by **Backfill** |
 | waits for | the day in `predictions/<case>`; looks first, and gives up its worker slot while it waits |
 | `alert` | mails the people in `alerts.to` when a finding opens; **skipped** means: nothing new to say |
-| `request_retrain` | updates `<case>/retrain_request`, which starts training; **skipped** means: not wanted, its log says why |
+| `request_retrain` | updates `<case>/retrain_request`, which starts training; **skipped**: its log says why |
 | backfills | write the record and the page of each day, but send no mail and ask for no retraining |
 
-**Where `alert` fails** the mail server refused. The finding is in the ledger and on the Models page; the task tries again, and
-after that clear it once `smtp_default` works.
+**Where `alert` fails** the mail server refused. The finding is in the ledger and on the Models page; the task tries
+again, and after that clear it once `smtp_default` works.
 """
 
 from airflow.sdk import DAG
-
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import AlertOperator, MonitorOperator, RequestRetrainOperator
@@ -27,7 +26,10 @@ for case in use_cases():
         doc_md=__doc__,
     ):
         wait_for_predictions = WaitForDayOperator(
-            task_id="wait_for_predictions", task_display_name="Wait for scores", case=case.name, table="predictions_table"
+            task_id="wait_for_predictions",
+            task_display_name="Wait for scores",
+            case=case.name,
+            table="predictions_table",
         )
         monitor = MonitorOperator(task_id="monitor", task_display_name="Measure drift and performance", case=case.name)
         alert = AlertOperator(

@@ -14,7 +14,6 @@ fail the day: they lie in `quarantine/<case>/<source>` with their reasons.
 """
 
 from airflow.sdk import DAG
-
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import FeaturesOperator, IngestOperator

@@ -11,7 +11,6 @@ challenger gets its own chance. **Where `promote` fails** the aliases may lag be
 """
 
 from airflow.sdk import DAG
-
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import EvaluateOperator, PromoteOperator

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from airflow.sdk import Asset
-
 from perennial.spec import UseCase
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pendulum
 from airflow.sdk import CronPartitionTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
-
 from perennial.spec import UseCase
+
 from perennial_airflow.notices import FailureMail
 
 START = pendulum.datetime(2026, 1, 1, tz="UTC")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk.exceptions import AirflowException
-
 from perennial.errors import MailError
 
 if TYPE_CHECKING:
@@ -39,5 +38,5 @@ class MailHook(SmtpHook):
     def _said(self, mail: Mail, why: str) -> str:
         return (
             f"The mail {mail.subject!r} to {', '.join(mail.to)} was not delivered through the connection "
-            f"{self.smtp_conn_id!r}: {why}. Check that connection and its server; clearing the task sends the mail again."
+            f"{self.smtp_conn_id!r}: {why}. Check that connection and its server, then clear the task to send it."
         )

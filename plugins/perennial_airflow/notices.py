@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
 from airflow.sdk.exceptions import AirflowSkipException
-
 from perennial.records import AlertRecord, MonitorRecord
 from perennial.settings import load_settings
+
 from perennial_airflow.partitions import RunContext, is_backfill, run_id_of, run_url
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def send_finding(case: UseCase, finding: Mapping[str, Any], adapters: Adapters, 
         MailError: the mail was not delivered; then the ledger says so too, by having no entry.
     """
     from perennial.io.mails import Links, finding_mail
+
     from perennial_airflow.hooks import MailHook
 
     record = monitor_record(finding)
@@ -76,6 +77,7 @@ class FailureMail:
     def __call__(self, context: RunContext) -> None:
         """Mail the failure of the run that `context` describes."""
         from perennial.io.mails import Links, failure_mail
+
         from perennial_airflow.hooks import MailHook
 
         if is_backfill(context):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context, timezone
 from airflow.sdk.exceptions import AirflowSkipException
-
 from perennial.errors import DataError
+
 from perennial_airflow.partitions import (
     day_of,
     is_backfill,
@@ -65,8 +65,8 @@ class IngestOperator(StageOperator):
         from perennial.stages import ingest
 
         records = ingest.run(self.use_case(), day_of(context), self.adapters(), run=run_id_of(context))
-        for record in records:
-            self.log.info("%s of %s: %s rows, %s quarantined", record.source, record.day, record.rows, record.quarantined)
+        for each in records:
+            self.log.info("%s of %s: %s rows, %s quarantined", each.source, each.day, each.rows, each.quarantined)
         return [xcom(record) for record in records]
 
 

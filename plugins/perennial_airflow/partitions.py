@@ -61,7 +61,8 @@ def reasons_of(context: RunContext) -> tuple[str, ...]:
 def newest_version_in(context: RunContext) -> str | None:
     """Return the model version in the newest asset event that started the run, None where there is none."""
     events = context.get("triggering_asset_events") or {}
-    versions = [event.extra["version"] for asset in events for event in events[asset] if (event.extra or {}).get("version")]
+    extras = (event.extra or {} for asset in events for event in events[asset])
+    versions = [extra["version"] for extra in extras if extra.get("version")]
     return str(versions[-1]) if versions else None
 
 

@@ -69,7 +69,7 @@ class WaitForDayOperator(StageOperator):
             self.defer(trigger=trigger, method_name="arrived", timeout=self.patience)
         return day.isoformat()
 
-    def arrived(self, context: Context, event: dict[str, str]) -> str:
+    def arrived(self, context: Context, event: dict[str, str]) -> str:  # noqa: ARG002  Airflow passes it
         """Return the day that the trigger saw."""
         self.log.info("%s has %s now", event["table"], event["day"])
         return event["day"]

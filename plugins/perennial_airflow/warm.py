@@ -10,6 +10,7 @@ imported makes its pool in the child. A library that is missing or broken is lef
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 SWITCH = "PERENNIAL_WARM_WORKERS"
+# Third parties only: our own modules are imported by each task, so that a task runs the code as it is now.
 LIBRARIES = (
     "numpy",
     "pandas",
@@ -39,12 +41,17 @@ LIBRARIES = (
     "skops.io",
     "mlflow.sklearn",
     "great_expectations",
+    "great_expectations.render.renderer",
     "evidently.presets",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "jinja2",
-    "perennial.adapters",
-    "perennial.catalog",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "alembic.command",
+    "pydantic_settings",
+    "tenacity",
+    "filelock",
+    "yaml",
 )
 
 
@@ -69,6 +76,7 @@ def preload(libraries: Sequence[str] = LIBRARIES) -> tuple[str, ...]:
     # What is here now will be in every task: garbage collections there need not look at it, and not copy it.
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else extension modules complain of leaks when the process ends
     return cold
 
 

@@ -91,7 +91,6 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
     write_case(root, "other", cron="30 5 * * *")
     write_case(root, "broken", more="colour: red")
     from airflow.dag_processing.dagbag import DagBag
-
     from perennial.settings import load_settings
 
     before = os.environ.get("PERENNIAL_USE_CASES")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pendulum
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
-
 from perennial import errors
 from perennial_airflow import defaults
 from perennial_airflow.notices import FailureMail

@@ -16,7 +16,6 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
 
 import pytest
-
 from perennial.records import AlertRecord, ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
 

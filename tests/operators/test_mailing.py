@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
-
 from perennial.errors import MailError
 from perennial_airflow.notices import FailureMail
 from perennial_airflow.operators import AlertOperator
@@ -114,7 +113,7 @@ def test_a_backfill_sends_no_mail(catcher, make_context, make_finding):
 def test_a_refused_mail_is_not_lost(catcher, adapters, make_context, make_finding):
     """The task fails and says what to check; the next day tells of the finding, since nobody was told."""
     catcher.refuses = True
-    with pytest.raises(MailError, match="to ops@example.org was not delivered.*550.*Check that connection"):
+    with pytest.raises(MailError, match=r"to ops@example.org was not delivered.*550.*Check that connection"):
         alert(make_finding()).execute(make_context())
     assert adapters.ledger.saved == []
 
@@ -130,7 +129,7 @@ def test_a_server_that_is_down_is_a_mail_error(monkeypatch, make_context, make_f
         port = probe.getsockname()[1]
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", f"smtp://127.0.0.1:{port}/?{OPTIONS}")
 
-    with pytest.raises(MailError, match="smtp_default.*ConnectionRefusedError"):
+    with pytest.raises(MailError, match=r"smtp_default.*ConnectionRefusedError"):
         alert(make_finding()).execute(make_context())
 
 

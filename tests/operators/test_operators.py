@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
-
 from perennial.errors import DataError, GateFailedError, SetupError
 from perennial.records import (
     FeaturesRecord,
@@ -69,7 +68,12 @@ def test_ingest_hands_over_case_day_and_run(case, adapters, fake_stage, make_con
 
 def test_features_tell_their_asset_what_they_published(fake_stage, make_context):
     """The event of the asset carries day, rows and version."""
-    fake_stage("features", gives=FeaturesRecord("toy", DAY, 5, 4, True, {"raw/toy/sales": 1}, None))
+    fake_stage(
+        "features",
+        gives=FeaturesRecord(
+            "toy", DAY, 5, 4, changed=True, source_versions={"raw/toy/sales": 1}, leak_checked_day=None
+        ),
+    )
     context, asset = make_context(), Asset("toy/features")
 
     operators.FeaturesOperator(task_id="features", case="toy", outlets=[asset]).execute(context)
@@ -105,7 +109,7 @@ def test_training_without_features_says_what_to_run(adapters, make_context, fake
     adapters.lake.known = ()
     fake_stage("train", gives=None)
 
-    with pytest.raises(DataError, match="no published feature day in 'features/toy'.*Run toy__feature_build first"):
+    with pytest.raises(DataError, match=r"no published feature day in 'features/toy'.*Run toy__feature_build first"):
         operators.TrainOperator(task_id="train", case="toy").execute(make_context())
 
 
@@ -176,7 +180,7 @@ def test_monitoring_hands_over_the_day_and_the_clock(fake_stage, make_context, m
 
 def test_a_wanted_retraining_is_asked_for_with_its_reason(fake_stage, make_context):
     """The event carries the reason to the training run."""
-    fake_stage("retrain", gives=RetrainDecision("toy", DAY, True, "drift", "spend_30d drifted"))
+    fake_stage("retrain", gives=RetrainDecision("toy", DAY, wanted=True, trigger="drift", reason="spend_30d drifted"))
     context, asset = make_context(), Asset("toy/retrain_request")
 
     operators.RequestRetrainOperator(task_id="r", case="toy", outlets=[asset]).execute(context)
@@ -186,7 +190,9 @@ def test_a_wanted_retraining_is_asked_for_with_its_reason(fake_stage, make_conte
 
 def test_an_unwanted_retraining_skips(fake_stage, make_context):
     """A skipped task emits no event; it says why."""
-    fake_stage("retrain", gives=RetrainDecision("toy", DAY, False, "none", "cool-down until 2026-03-08"))
+    fake_stage(
+        "retrain", gives=RetrainDecision("toy", DAY, wanted=False, trigger="none", reason="cool-down until 2026-03-08")
+    )
 
     with pytest.raises(AirflowSkipException, match="cool-down until 2026-03-08"):
         operators.RequestRetrainOperator(task_id="r", case="toy").execute(make_context())

@@ -7,7 +7,6 @@ from datetime import date, timedelta
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
-
 from perennial_airflow.sensors import LakeDayTrigger, WaitForDayOperator
 
 DAY = date(2026, 3, 1)

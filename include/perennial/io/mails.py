@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from io import BytesIO

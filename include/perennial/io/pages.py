@@ -5,6 +5,7 @@ The sole importer of jinja2.
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+ABSENT = "—"
+
 
 def number(value: float | None) -> str:
     """Return a figure as people read it: thousands by comma, else three decimals; a dash where there is none."""
-    if value is None or value != value:
-        return "–"
+    if value is None or math.isnan(value):
+        return ABSENT
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
-def moment(value: datetime | date | str | None) -> str:
+def moment(value: datetime | date | None) -> str:
     """Return a UTC time to the minute, a day as it is, a dash where there is none."""
     if value is None:
-        return "–"
-    parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return f"{parsed:%Y-%m-%d %H:%M} UTC" if isinstance(parsed, datetime) and len(str(value)) > 10 else f"{parsed:%Y-%m-%d}"
+        return ABSENT
+    return f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else f"{value:%Y-%m-%d}"
 
 
 def words(name: str) -> str:

@@ -39,5 +39,11 @@ class PerennialPlugin(AirflowPlugin):
     name = "perennial"
     fastapi_apps = [{"app": app_on_first_request, "url_prefix": "/perennial", "name": "perennial"}]  # noqa: RUF012  Airflow's form
     external_views = [  # noqa: RUF012  Airflow's form
-        {"name": "Models", "href": "/perennial/models", "destination": "nav", "url_route": "models", "nav_top_level": True}
+        {
+            "name": "Models",
+            "href": "/perennial/models",
+            "destination": "nav",
+            "url_route": "models",
+            "nav_top_level": True,
+        }
     ]

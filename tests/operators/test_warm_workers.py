@@ -1,0 +1,90 @@
+"""Warm workers: only where tasks are forked, cold where a library is missing, and safe for tasks that compute."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from perennial_airflow import warm
+
+CHECKOUT = Path(__file__).parents[2]
+HEAVY = {"pandas", "sklearn", "mlflow", "lightgbm", "great_expectations", "evidently", "duckdb", "deltalake"}
+
+
+@pytest.mark.parametrize(
+    ("words", "executor", "forks"),
+    [
+        (["/x/airflow", "scheduler"], "LocalExecutor", True),
+        (["/x/airflow/__main__.py", "scheduler", "--skip-serve-logs"], "LocalExecutor", True),
+        (["airflow", "scheduler"], "CeleryExecutor,LocalExecutor", True),
+        (["airflow", "scheduler"], "CeleryExecutor", False),
+        (["airflow", "celery", "worker", "--queues", "x"], "CeleryExecutor", True),
+        (["airflow", "celery", "flower"], "CeleryExecutor", False),
+        (["airflow", "api-server"], "LocalExecutor", False),
+        (["airflow", "dag-processor"], "LocalExecutor", False),
+        (["airflow", "triggerer"], "LocalExecutor", False),
+        (["airflow", "db", "migrate"], "LocalExecutor", False),
+        (["-c"], "LocalExecutor", False),
+        (["pytest", "scheduler"], "LocalExecutor", False),
+        ([], "LocalExecutor", False),
+    ],
+)
+def test_only_the_parents_of_tasks_are_warm(words, executor, forks):
+    """A scheduler with LocalExecutor and a Celery worker fork tasks; nothing else does."""
+    assert warm.forks_tasks(words, executor=executor) is forks
+
+
+def modules_of(*words: str, more_path: str = "", **settings: str) -> tuple[set[str], str]:
+    """Return what a starting Airflow component has imported, and what it says on stderr."""
+    code = f"import sys; sys.argv = ['airflow', *{list(words)!r}]; import airflow.settings; print(*sys.modules)"
+    path = os.pathsep.join(filter(None, [more_path, str(CHECKOUT / "plugins"), str(CHECKOUT / "include")]))
+    airflow = {"AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"), "AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
+    environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", **airflow, **settings}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}, done.stderr
+
+
+@pytest.mark.parametrize("words", [("api-server",), ("dag-processor",), ("triggerer",)])
+def test_other_components_stay_light(words):
+    """They read the same settings file, and import none of it."""
+    loaded, _ = modules_of(*words)
+
+    assert "airflow_local_settings" in loaded
+    assert HEAVY & loaded == set()
+
+
+def test_the_switch_keeps_a_scheduler_cold():
+    """`PERENNIAL_WARM_WORKERS=0` is for whoever has less memory than time."""
+    loaded, _ = modules_of("scheduler", PERENNIAL_WARM_WORKERS="0")
+
+    assert HEAVY & loaded == set()
+
+
+@pytest.mark.integration
+def test_a_missing_library_leaves_the_others_warm(tmp_path):
+    """The scheduler starts, says what is cold, and has the rest."""
+    (tmp_path / "lightgbm.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+
+    loaded, said = modules_of("scheduler", more_path=str(tmp_path))
+
+    assert HEAVY - {"lightgbm"} <= loaded
+    assert "cannot preload lightgbm (ImportError: libgomp.so.1" in said
+
+
+@pytest.mark.integration
+def test_two_hundred_forked_tasks_compute(tmp_path):
+    """LightGBM, boosting, DuckDB and Delta in each, GX in every fourth, Evidently in every eighth; two at a time.
+
+    The parent only imports, as a worker does. A task that hangs is killed and counted.
+    """
+    script = Path(__file__).parent / "forked_tasks.py"
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "plugins"), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-W", "ignore", str(script), "--tasks", "200", "--folder", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    assert done.stdout.splitlines()[-1:] == ["200 done, 0 failed, 0 hung, 0 cold"], done.stdout + done.stderr
