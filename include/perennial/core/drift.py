@@ -129,7 +129,7 @@ def count_numeric(values: FloatArray, *, edges: FloatArray) -> NumericProfile:
         counts=tuple(counts.tolist()),
         means=tuple(means.tolist()),
         nulls=int(values.size - known.size),
-        scale=float(finite.std()) if finite.size else 0.0,
+        scale=float(finite.std()) if low < high else 0.0,  # rounding gives a constant a spread
     )
 
 
@@ -209,13 +209,9 @@ def judge(name: str, reference: Profile | None, column: Column | None, *, limits
     """
     if column is None:
         kind = reference.kind if reference else "numeric"
-        return ColumnDrift(
-            name, "missing column", None, None, _measure(kind), "the day's table does not have it"
-        )
+        return ColumnDrift(name, "missing column", None, None, _measure(kind), "the day's table does not have it")
     if reference is None:
-        return ColumnDrift(
-            name, "new column", None, None, _measure(column.kind), "the champion was not trained on it"
-        )
+        return ColumnDrift(name, "new column", None, None, _measure(column.kind), "the champion was not trained on it")
     if reference.kind != column.kind:
         detail = f"is {column.kind} now, the champion learnt it as {reference.kind}"
         return ColumnDrift(name, "missing column", None, None, _measure(reference.kind), detail)
@@ -249,9 +245,7 @@ def from_json(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for name, item in data.items():
         fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in item.items()
-            if key != "kind"
+            key: tuple(value) if isinstance(value, list) else value for key, value in item.items() if key != "kind"
         }
         found[name] = NumericProfile(**fields) if item["kind"] == "numeric" else CategoricalProfile(**fields)
     return found
@@ -267,18 +261,14 @@ def _judge_numeric(name: str, reference: NumericProfile, column: Column, *, limi
         detail = f"{_share(reference.nulls, reference.rows)} of the reference is null"
         return ColumnDrift(name, "all null", found, None, "wasserstein", detail)
     if known.size and (known == known[0]).all() and reference.scale > 0:
-        return ColumnDrift(
-            name, "constant", found, distance, "wasserstein", f"every value is {float(known[0]):g}"
-        )
+        return ColumnDrift(name, "constant", found, distance, "wasserstein", f"every value is {float(known[0]):g}")
     verdict: Literal["drifted", "stable"] = "drifted" if found >= limits.psi else "stable"
     infinite = int(np.isinf(known).sum())
     detail = f"{infinite} infinite values" if infinite else ""
     return ColumnDrift(name, verdict, found, distance, "wasserstein", detail)
 
 
-def _judge_categorical(
-    name: str, reference: CategoricalProfile, column: Column, *, limits: Limits
-) -> ColumnDrift:
+def _judge_categorical(name: str, reference: CategoricalProfile, column: Column, *, limits: Limits) -> ColumnDrift:
     """Return the verdict on a categorical column that is there and has rows enough."""
     present, counts = _frequencies(column.values)
     current = dict(zip(present, counts, strict=True))

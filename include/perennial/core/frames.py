@@ -106,7 +106,5 @@ def fingerprint(rows: pa.Table) -> str:
             values[np.isnan(values)] = np.nan
             digest.update(values.tobytes())
         else:
-            digest.update(
-                TEXT_END.join(NULL_TEXT if text is None else text.encode() for text in texts(column))
-            )
+            digest.update(TEXT_END.join(NULL_TEXT if text is None else text.encode() for text in texts(column)))
     return digest.hexdigest()

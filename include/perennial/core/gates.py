@@ -90,9 +90,7 @@ def against_baseline(
     )
 
 
-def against_champion(
-    gate: ChampionGate, challenger: Contender, champion: Contender, *, seed: int
-) -> GateResult:
+def against_champion(gate: ChampionGate, challenger: Contender, champion: Contender, *, seed: int) -> GateResult:
     """Return whether the lower bound of the improvement is at least `-no_worse_than_champion_by`.
 
     The improvement is challenger minus champion where more is better, and champion minus challenger for a

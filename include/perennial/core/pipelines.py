@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perennial.core.metrics import FloatArray
+from perennial.core.metrics import FloatArray, roc_auc
 from perennial.errors import SpecError, nearest
 from perennial.spec import ESTIMATOR_PACKAGES
 
@@ -35,17 +36,21 @@ class Recipe:
     categorical: tuple[str, ...]
     seed: int
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the columns the model looks at."""
+        return (*self.numeric, *self.categorical)
+
     def with_params(self, params: Mapping[str, Any]) -> Recipe:
         """Return the recipe with further parameters of its estimator."""
-        return Recipe(
-            self.name, self.estimator, {**self.params, **params}, self.numeric, self.categorical, self.seed
-        )
+        return Recipe(self.name, self.estimator, {**self.params, **params}, self.numeric, self.categorical, self.seed)
 
 
 def build(recipe: Recipe) -> Pipeline:
     """Return the unfitted pipeline.
 
-    Estimators that take missing numbers themselves get them as they are and categories as ordinal codes
+    Estimators that take missing numbers themselves get them as they are, without the columns that are constant or
+    all null (HistGradientBoosting breaks on the latter), and categories as ordinal codes
     (unknown -1, missing -2). All others get medians in place of missing numbers, numbers scaled to variance
     1, and categories one-hot, missing as a category of its own and unknown as all zero.
 
@@ -59,7 +64,7 @@ def build(recipe: Recipe) -> Pipeline:
     estimator = make_estimator(recipe)
     native = get_tags(estimator).input_tags.allow_nan
     steps = [
-        ("numeric", "passthrough" if native else _scaled(), list(recipe.numeric)),
+        ("numeric", _varying() if native else _scaled(), list(recipe.numeric)),
         ("categorical", _ordinal() if native else _one_hot(), list(recipe.categorical)),
     ]
     prepare = ColumnTransformer([step for step in steps if step[2]] or [("nothing", "passthrough", [])])
@@ -72,9 +77,7 @@ def make_estimator(recipe: Recipe) -> Any:
     known = kind().get_params()
     for name in recipe.params:
         if name not in known:
-            raise SpecError(
-                f"{recipe.name}: {recipe.estimator} has no parameter {name!r}. {nearest(name, known)}"
-            )
+            raise SpecError(f"{recipe.name}: {recipe.estimator} has no parameter {name!r}. {nearest(name, known)}")
     if recipe.estimator.startswith("lightgbm."):
         return kind(**{"random_state": recipe.seed, **LIGHTGBM_SETTLED, **recipe.params})
     settled = {"random_state": recipe.seed} if "random_state" in known else {}
@@ -85,16 +88,17 @@ def fit(recipe: Recipe, frame: pd.DataFrame, label: FloatArray) -> Pipeline:
     """Return the fitted pipeline.
 
     Raises:
-        SpecError: the estimator refuses its parameters; the message is scikit-learn's own.
+        SpecError: the estimator refuses its parameters or its columns; the reason is scikit-learn's own.
     """
-    from sklearn.utils._param_validation import InvalidParameterError
-
     pipeline = build(recipe)
     try:
-        return pipeline.fit(frame, label.astype(np.int64))
-    except InvalidParameterError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the variance of a column of nulls
+            return pipeline.fit(frame, label.astype(np.int64))
+    except (ValueError, TypeError) as error:  # scikit-learn's own kinds for a parameter it does not take
         raise SpecError(
-            f"{recipe.name}: {recipe.estimator} refuses its params {dict(recipe.params)}: {error}"
+            f"{recipe.name}: {recipe.estimator} cannot be fitted with params {dict(recipe.params)} on "
+            f"{frame.shape[0]} rows and {frame.shape[1]} features: {error}"
         ) from error
 
 
@@ -104,23 +108,19 @@ def probabilities(pipeline: Pipeline, frame: pd.DataFrame) -> FloatArray:
     return np.asarray(pipeline.predict_proba(frame)[:, column], dtype=np.float64)
 
 
-def importances(
-    pipeline: Pipeline, frame: pd.DataFrame, label: FloatArray, *, features: Sequence[str], seed: int
-) -> dict[str, float]:
+def importances(pipeline: Pipeline, frame: pd.DataFrame, label: FloatArray, *, seed: int) -> dict[str, float]:
     """Return how much ROC AUC is lost when one feature is shuffled, most important first.
 
     Permutation works on the raw features and for every estimator alike; correlated features share their
     importance.
     """
-    from perennial.core.metrics import roc_auc
-
     generator = np.random.default_rng(seed)
     ones = np.ones(label.size)
     whole = roc_auc(label, probabilities(pipeline, frame))(ones)
     lost: dict[str, float] = {}
-    for name in features:
+    for name in frame.columns:
         shuffled = frame.assign(**{name: frame[name].to_numpy()[generator.permutation(label.size)]})
-        lost[name] = whole - roc_auc(label, probabilities(pipeline, shuffled))(ones)
+        lost[str(name)] = whole - roc_auc(label, probabilities(pipeline, shuffled))(ones)
     return dict(sorted(lost.items(), key=lambda item: -item[1]))
 
 
@@ -139,14 +139,18 @@ def _classifier(recipe: Recipe) -> type[Any]:
         ) from error
     kind = getattr(module, class_name, None)
     if not (isinstance(kind, type) and issubclass(kind, ClassifierMixin) and hasattr(kind, "predict_proba")):
-        choices = [
-            name for name in dir(module) if name.endswith("Classifier") or name == "LogisticRegression"
-        ]
+        choices = [name for name in dir(module) if name.endswith("Classifier") or name == "LogisticRegression"]
         raise SpecError(
-            f"{recipe.name}: {recipe.estimator!r} is no classifier with probabilities. "
-            f"{nearest(class_name, choices)}"
+            f"{recipe.name}: {recipe.estimator!r} is no classifier with probabilities. {nearest(class_name, choices)}"
         )
     return kind
+
+
+def _varying() -> Any:
+    """Return the columns that hold two or more values."""
+    from sklearn.feature_selection import VarianceThreshold
+
+    return VarianceThreshold()
 
 
 def _scaled() -> Pipeline:
@@ -156,9 +160,7 @@ def _scaled() -> Pipeline:
     from sklearn.preprocessing import StandardScaler
 
     # An all-null column has no median; keeping it as 0 keeps the model's columns those of the spec.
-    return Pipeline(
-        [("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
-    )
+    return Pipeline([("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())])
 
 
 def _one_hot() -> Pipeline:
@@ -167,9 +169,7 @@ def _one_hot() -> Pipeline:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    fill = SimpleImputer(
-        strategy="constant", fill_value=MISSING, missing_values=np.nan, keep_empty_features=True
-    )
+    fill = SimpleImputer(strategy="constant", fill_value=MISSING, missing_values=np.nan, keep_empty_features=True)
     return Pipeline(
         [("fill", fill), ("code", OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RAREST))]
     )

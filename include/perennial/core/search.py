@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perennial.records import Record
 from perennial.spec import METRICS, Range, Search
 
 if TYPE_CHECKING:
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Found(Record):
     """The best parameters, what they reach, and how many trials it took, the unsearched one included."""
 
     params: Mapping[str, Any]
     value: float
     trials: int = 1
-    ended_by: str = field(default="trials")
+    ended_by: str = "trials"
 
 
 def search(
@@ -47,9 +48,7 @@ def search(
     if not space:
         return own
     study = _study(seed, maximise=METRICS[metric])
-    study.optimize(
-        lambda trial: objective(_suggest(trial, space)), n_trials=budget.trials, timeout=budget.seconds
-    )
+    study.optimize(lambda trial: objective(_suggest(trial, space)), n_trials=budget.trials, timeout=budget.seconds)
     done = len(study.trials)
     ended_by = "trials" if done >= budget.trials else "seconds"
     better = study.best_value > own.value if METRICS[metric] else study.best_value < own.value

@@ -30,6 +30,15 @@ class Split(Record):
     holdout: Window
     every_days: int = 1
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Split:
+        """Return the split that `to_json` wrote."""
+        windows = {
+            part: Window(date.fromisoformat(data[part]["start"]), date.fromisoformat(data[part]["end"]))
+            for part in PARTS
+        }
+        return cls(**windows, every_days=int(data["every_days"]))
+
     @property
     def window(self) -> Window:
         """Return the span from the first fitted to the last held-out day."""
