@@ -23,10 +23,10 @@ FEATURES_SQL = """
 select d.day, o.customer,
     min(d.day - o.day) as days_since_order,
     count(*) filter (o.day > d.day - 7) as orders_7d,
-    sum(o.amount) as spend_30d,
+    sum(o.amount) as spend_10d,
     coalesce(any_value(c.segment), 'unknown') as segment
 from days d
-join orders o on o.day <= d.day and o.day > d.day - 30
+join orders o on o.day <= d.day and o.day > d.day - 10
 left join customers c using (customer)
 group by d.day, o.customer
 """
@@ -87,8 +87,8 @@ SPEC: dict[str, Any] = {
     ],
     "features": {
         "sql": "features.sql",
-        "lookback_days": 30,
-        "numeric": ["days_since_order", "orders_7d", "spend_30d"],
+        "lookback_days": 10,
+        "numeric": ["days_since_order", "orders_7d", "spend_10d"],
         "categorical": ["segment"],
     },
     "label": {"sql": "label.sql", "column": "orders_again", "horizon_days": 3},

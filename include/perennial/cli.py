@@ -136,7 +136,7 @@ def run_loop(
     start: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first snapshot day")],
     end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last snapshot day, and `as_of`")],
 ) -> None:
-    """Run the whole loop without Airflow: build days, train, evaluate, promote, score, monitor, decide on a retraining."""
+    """Run the whole loop without Airflow, from the days of the sources to the decision on a retraining."""
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
     adapters.ledger.upgrade()
     last = end.date()

@@ -19,7 +19,13 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for the closest of `known`, or the list of them where none is close."""
+    """Return what was probably meant: the closest of `known`, or the list of them where none is close.
+
+    >>> nearest("chrun", ["churn", "conversion"])
+    "Did you mean 'churn'?"
+    >>> nearest("x", [])
+    'Known: none.'
+    """
     choices = sorted(known)
     close = get_close_matches(name, choices, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(choices) or 'none'}."

@@ -65,7 +65,11 @@ class Window(Record):
 
     @classmethod
     def ending(cls, day: date, *, days: int) -> Window:
-        """Return the `days` days of which `day` is the last."""
+        """Return the `days` days of which `day` is the last.
+
+        >>> [str(day) for day in Window.ending(date(2026, 3, 1), days=2).days()]
+        ['2026-02-28', '2026-03-01']
+        """
         end = day + timedelta(days=1)
         return cls(end - timedelta(days=days), end)
 

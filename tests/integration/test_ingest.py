@@ -48,7 +48,7 @@ def test_a_day_and_the_days_its_features_need_are_published(shop, adapters):
     snapshot = features.run(shop, DAY, adapters)
 
     assert [record.source for record in records] == ["orders", "customers"]
-    lookback = Window(DAY - timedelta(days=31), DAY + timedelta(days=1))
+    lookback = Window(DAY - timedelta(days=11), DAY + timedelta(days=1))
     assert adapters.lake.missing_days("raw/shop/orders", list(lookback.days())) == ()
     assert snapshot.rows == published(adapters, "features/shop").num_rows > 0
     assert snapshot.leak_checked_day == DAY - timedelta(days=1)
@@ -197,8 +197,8 @@ def test_validate_tells_what_ingest_would_do_and_publishes_nothing(make_shop, ad
 
 
 LEAKS = [
-    ("o.day <= d.day and o.day > d.day - 30", "o.day > d.day - 30", "gives other entities|looks past its day"),
-    ("sum(o.amount) as spend_30d", "(select sum(amount) from orders) as spend_30d", "later rows change spend_30d"),
+    ("o.day <= d.day and o.day > d.day - 10", "o.day > d.day - 10", "gives other entities|looks past its day"),
+    ("sum(o.amount) as spend_10d", "(select sum(amount) from orders) as spend_10d", "later rows change spend_10d"),
 ]
 
 

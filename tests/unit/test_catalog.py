@@ -32,7 +32,7 @@ def test_a_use_case_carries_the_texts_of_its_files(use_cases):
     """Stages ask the use case, never the folder."""
     toy.write_shop(use_cases)
 
-    assert "spend_30d" in catalog.load_use_case("shop").text("features.sql")
+    assert "spend_10d" in catalog.load_use_case("shop").text("features.sql")
 
 
 WRONG = [
@@ -46,7 +46,7 @@ WRONG = [
     ({"label__horizon_days": 30}, "label.horizon_days 30 must be shorter than training.window_days 30"),
     ({"training__window_days": 16}, r"leaves 0 days to fit on.*Use at least 17"),
     ({"features__sql": "feature.sql"}, r"features.sql names 'feature.sql'.*Did you mean 'features.sql'\?"),
-    ({"features__categorical": ["spend_30d"]}, "features name spend_30d more than once"),
+    ({"features__categorical": ["spend_10d"]}, "features name spend_10d more than once"),
     ({"training__candidates": [{"name": "x", "estimator": "os.system"}]}, "must come from sklearn or lightgbm"),
     ({"value__currency": "euro"}, "value.currency"),
     ({"name": "other"}, None),

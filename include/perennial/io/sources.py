@@ -14,8 +14,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.contracts import ColumnType, Source
 from perennial.errors import DataError, SetupError, nearest
-from perennial.spec import ColumnType, Source, UseCase
+from perennial.spec import UseCase
 
 ORIGIN = "origin"  # of a replayed row: `recorded` in the real data, or `injected` by a demonstration
 EARLIEST = date(1990, 1, 1)  # an older time is a broken clock, not history

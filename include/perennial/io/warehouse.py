@@ -16,10 +16,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.contracts import Source
 from perennial.errors import DataError, LakeError, SpecError
 from perennial.io.lake import DAY, Lake
 from perennial.records import Window
-from perennial.spec import Source, UseCase
+from perennial.spec import UseCase
 
 Pins = Mapping[str, int]
 MEMORY_LIMIT = "1500MB"  # several tasks run beside each other; what does not fit spills to disk

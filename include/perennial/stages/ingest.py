@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from filelock import FileLock
 
+from perennial.contracts import Source
 from perennial.errors import DataError
 from perennial.io.expectations import Validation
 from perennial.records import Commit, IngestRecord, Window
-from perennial.spec import Source, UseCase
+from perennial.spec import UseCase
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters

@@ -32,14 +32,14 @@ def features(warehouse: Warehouse, case, day, *, cut=None, pins=None):
 
 
 def test_features_match_a_value_worked_by_hand(filled, shop):
-    """The spend of one customer over thirty days, added up row by row."""
+    """The spend of one customer over ten days, added up row by row."""
     rows = features(filled.warehouse, shop, DAY).to_pylist()
     chosen = rows[0]
     orders = toy.order_rows().to_pylist()
-    window = [each for each in orders if timedelta(0) <= DAY - each["ordered_at"].date() < timedelta(days=30)]
+    window = [each for each in orders if timedelta(0) <= DAY - each["ordered_at"].date() < timedelta(days=10)]
     by_hand = sum(each["amount"] for each in window if each["customer"] == chosen["customer"])
 
-    assert chosen["spend_30d"] == pytest.approx(by_hand)
+    assert chosen["spend_10d"] == pytest.approx(by_hand)
 
 
 def test_the_same_day_gives_the_same_bits(filled, shop):
@@ -93,7 +93,7 @@ def test_an_entity_without_a_label_row_has_the_label_0(filled, shop):
 
 
 WRONG_SQL = [
-    ("select d.day, 1 as customer from days d", "missing days_since_order, orders_7d, spend_30d, segment; unknown none"),
+    ("select d.day, 1 as customer from days d", "missing days_since_order, orders_7d, spend_10d, segment; unknown none"),
     ("selct 1", "shop/features.sql does not run"),
     (toy.FEATURES_SQL.replace("as segment", "as segment, 1 as extra"), "unknown extra"),
     (toy.FEATURES_SQL.replace("sum(o.amount)", "'much'"), "another type than declared"),
