@@ -20,15 +20,14 @@ from datetime import datetime
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.table import Table
-
 from perennial.local import credentials, environment, postgres, stack
 from perennial.local.airflow_api import Airflow
 from perennial.local.components import components
 from perennial.local.layout import Layout
 from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
+from rich.console import Console
+from rich.table import Table
 
 CLAIM = 1.5
 MANY, FEW = 40, 6
@@ -162,7 +161,9 @@ def main() -> int:
     ratio = show(costs, steps.console)
     held = ratio <= CLAIM
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    steps.say(f"{os.cpu_count()} cores, load {load}. Warm costs {ratio:.2f} × an empty task; claimed is at most {CLAIM}.")
+    steps.say(
+        f"{os.cpu_count()} cores, load {load}. Warm costs {ratio:.2f} × an empty task; claimed is at most {CLAIM}."
+    )
     return 0 if held else 1
 
 

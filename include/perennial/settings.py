@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="embedded stack: MLflow")
     smtp_port: int = Field(1025, ge=1, le=65535, description="embedded stack: the mail catcher")
     code_version: str = Field("unknown", description="commit of the deployed code, kept with each training")
+    warm_workers: bool = Field(default=True, description="import the heavy libraries before tasks are forked")
     replay_weeks: int = Field(0, description="whole weeks a replayed source is shifted by; 0 switches it off")
     injected: Path | None = Field(None, description="folder of injected source days; default <home>/injected")
 

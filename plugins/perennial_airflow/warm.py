@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
-import os
 import sys
 import threading
 import time
@@ -21,9 +20,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from perennial.settings import load_settings
+
 log = logging.getLogger(__name__)
 
-SWITCH = "PERENNIAL_WARM_WORKERS"
 # Third parties only: our own modules are imported by each task, so that a task runs the code as it is now.
 LIBRARIES = (
     "numpy",
@@ -96,7 +96,7 @@ def preload_where_tasks_are_forked() -> None:
     """
     from airflow.configuration import conf
 
-    if os.environ.get(SWITCH, "1") == "0" or not forks_tasks(sys.argv, executor=conf.get("core", "executor")):
+    if not forks_tasks(sys.argv, executor=conf.get("core", "executor")) or not load_settings().warm_workers:
         return
     started = time.monotonic()
     cold = preload()

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from io import BytesIO
 from typing import Literal
 from urllib.parse import quote
 
 from perennial.io.pages import number, render, words
+from perennial.io.plots import bars_against
 from perennial.records import ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
 
@@ -72,21 +72,10 @@ def worst(record: MonitorRecord, *, most: int = WORST) -> tuple[ColumnDrift, ...
 
 def drift_picture(record: MonitorRecord, *, limit: float, most: int = WORST) -> bytes:
     """Return a small PNG: the PSI of the score and of the most drifted columns as bars, the limit as a line."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     measured = [column for column in (record.score, *record.columns) if column.psi is not None]
-    shown = sorted(measured, key=_strength, reverse=True)[:most][::-1]
-    figure = Figure(figsize=(5.6, 0.5 + 0.27 * max(len(shown), 1)), dpi=110, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    names, values = [column.column for column in shown], [_strength(column) for column in shown]
-    axes.barh(names, values, color=["#c2410c" if value >= limit else "#94a3b8" for value in values])
-    axes.axvline(limit, color="#334155", linewidth=1, linestyle="--")
-    axes.set_xlabel(f"PSI; the dashed line is the limit {limit:g}", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    FigureCanvasAgg(figure).print_png(png := BytesIO())
-    return png.getvalue()
+    strongest = sorted(measured, key=_strength, reverse=True)[:most]
+    lengths = {column.column: _strength(column) for column in strongest}
+    return bars_against(lengths, limit=limit, label=f"PSI; the dashed line is the limit {limit:g}")
 
 
 def _measures(case: UseCase, record: MonitorRecord) -> list[tuple[str, str, str]]:

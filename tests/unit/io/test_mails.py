@@ -7,7 +7,6 @@ from datetime import date
 from email import message_from_bytes, policy
 
 import pytest
-
 from perennial.io.mails import FailedRun, Links, compose, drift_picture, failure_mail, finding_mail, worst
 from perennial.records import ColumnDrift, MonitorRecord
 
@@ -23,7 +22,12 @@ def column(name: str, psi: float | None, verdict: str = "drifted") -> ColumnDrif
 @pytest.fixture
 def finding() -> MonitorRecord:
     """Return a finding that is four days old."""
-    columns = (column("spend", 0.4), column("visits", 1.2), column("age", None, "all null"), column("x", 0.01, "stable"))
+    columns = (
+        column("spend", 0.4),
+        column("visits", 1.2),
+        column("age", None, "all null"),
+        column("x", 0.01, "stable"),
+    )
     return MonitorRecord(
         case="toy", day=DAY, model_version="3", verdict="drifted", reason="3 of 4 features drifted", drifted_share=0.75,
         score=column("score", 0.3), columns=columns, performance={"roc_auc": 0.712}, performance_window=None,
