@@ -1,6 +1,6 @@
 """What a task costs in Airflow: cold, warm and empty, side by side on a stack of its own.
 
-`make bench-tasks`. The claim: a warm task that uses every heavy library costs at most 1.5 times the CPU of an empty one.
+`make bench-tasks`. The claim: a warm task with every heavy library costs at most 1.5 times the CPU of an empty one.
 The CPU is that of the executor's workers and of all tasks they forked, as the kernel counts it, divided by the tasks.
 """
 
@@ -134,7 +134,7 @@ def measure_all(layout: Layout, folder: Path, *, steps: Steps) -> list[Cost]:
 
 def show(costs: Sequence[Cost], console: Console) -> float:
     """Print the table and return how many times an empty task's CPU a warm heavy one costs."""
-    table = Table("task", "tasks", "cpu-s a task", "wall s, median", "tasks/min", "× empty")
+    table = Table("task", "tasks", "cpu-s a task", "wall s, median", "tasks/min", "x empty")
     empty = costs[0].cpu
     for cost in costs:
         figures = (f"{cost.cpu:.2f}", f"{cost.wall:.2f}", f"{cost.a_minute:.0f}", f"{cost.cpu / empty:.2f}")
@@ -162,7 +162,7 @@ def main() -> int:
     held = ratio <= CLAIM
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     steps.say(
-        f"{os.cpu_count()} cores, load {load}. Warm costs {ratio:.2f} × an empty task; claimed is at most {CLAIM}."
+        f"{os.cpu_count()} cores, load {load}. Warm costs {ratio:.2f} x an empty task; claimed is at most {CLAIM}."
     )
     return 0 if held else 1
 
