@@ -1,0 +1,108 @@
+"""The whole loop in a shell: the same code that Airflow runs, with exit codes a script can trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import toy
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def perennial(tmp_path: Path):
+    """Return a function that runs the command line in a home of its own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
+    environment |= {
+        "PERENNIAL_HOME": str(tmp_path / "home"),
+        "PERENNIAL_USE_CASES": str(tmp_path / "use_cases"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = "from perennial.cli import main; main()"
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+
+    return run
+
+
+def test_the_loop_runs_without_airflow_and_a_failed_gate_is_exit_1(perennial, tmp_path):
+    """Days, training, gates, promotion, scores, findings; then a gate that nothing can pass leaves the champion."""
+    toy.write_shop(tmp_path / "use_cases")
+
+    done = perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18")
+    assert done.returncode == 0, done.stderr
+    report, promoted, scored, found, decided = json.loads(done.stdout)
+
+    assert promoted["version"] == report["version"] == scored["model_version"] == "1"
+    assert scored["rows"] > 0
+    assert found["model_version"] == "1"
+    assert decided["case"] == "shop"
+
+    again = perennial("score", "shop", "2026-02-18")
+    assert json.loads(again.stdout)["changed"] is False
+
+    toy.write_shop(tmp_path / "use_cases", declared=toy.spec(gates=[{"metric": "roc_auc", "at_least": 1.1}]))
+    refused = perennial("evaluate", "shop", "--version", "1")
+    assert refused.returncode == 1
+    assert "shop version 1 failed 1 gate(s):" in refused.stderr
+    assert "needed 1.1000" in refused.stderr
+
+
+WRONG = [
+    (("score", "shpo", "2026-02-18"), r"no use case 'shpo' under include/use_cases. Did you mean 'shop'?"),
+    (("score", "shop", "2026-02-18"), "shop has no champion yet"),
+    (("features", "shop", "2026-02-18"), "were not ingested for 2026-02-18. Run `perennial ingest shop 2026-02-18`"),
+    (("train", "shop"), "has no snapshot yet"),
+    (("run", "shop", "--from", "2026-02-18", "--to", "2026-01-16"), "Swap them"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_wrong_input_is_exit_2_and_one_message(perennial, tmp_path, arguments, message):
+    """No traceback: what, where, the value, the next step."""
+    toy.write_shop(tmp_path / "use_cases")
+    done = perennial(*arguments)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_cases_lists_the_good_ones_and_names_the_broken_ones(perennial, tmp_path):
+    """Exit 2, and both are told."""
+    toy.write_shop(tmp_path / "use_cases")
+    toy.write_shop(tmp_path / "use_cases", declared=toy.spec(name="broken", labl={}))
+    done = perennial("cases")
+
+    assert done.returncode == 2
+    assert "shop: Who orders again" in done.stdout
+    assert "labl: unknown key. Did you mean 'label'?" in done.stderr
+
+
+def test_the_schema_is_json_schema(perennial):
+    """An editor can complete and check a spec by it."""
+    schema = json.loads(perennial("cases", "--schema").stdout)
+
+    assert schema["title"] == "UseCase"
+    assert schema["additionalProperties"] is False
+
+
+def test_validate_reads_and_publishes_nothing(perennial, tmp_path):
+    """What would ingest refuse?"""
+    folder = toy.write_shop(tmp_path / "use_cases")
+    rows = toy.order_rows()
+    pq.write_table(rows, folder / "orders.parquet")
+    done = perennial("validate", "shop", "2026-02-10")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["refused"] == 0
+    assert not (tmp_path / "home" / "lake").exists()
