@@ -47,3 +47,11 @@ def demo(case: str = "conversion") -> None:
     steps = Steps()
     outcome = walk.run(load_settings(), case=case, steps=steps)
     summary.show(outcome, steps=steps, settings=load_settings(), case=case)
+
+
+@app.command()
+def prepare() -> None:
+    """Bring the ledger's tables to this version's form; `up` does it by itself, a server's first job has to."""
+    from perennial.io.ledger import Ledger
+
+    Ledger(load_settings().ledger).upgrade()

@@ -25,8 +25,6 @@ CHANGED = """
     select * replace (
         sales_value * $factor as sales_value,
         0.0 as retail_disc,
-        0.0 as coupon_disc,
-        0.0 as coupon_match_disc,
         'injected' as origin
     )
     from rows
@@ -36,16 +34,16 @@ CHANGED = """
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to the shop: fewer households come, prices rise, coupons are withdrawn."""
+    """What happens to the shop: fewer households come, prices rise, discounts end."""
 
-    households_gone: float = 0.85
+    households_gone: float = 0.9
     price_factor: float = 2.0
 
     def describe(self) -> str:
         """Return the change in a sentence."""
         return (
             f"{self.households_gone:.0%} of the households stay away, prices are {self.price_factor:g} times as high "
-            "and no discounts or coupons are given any more"
+            "and there are no discounts any more"
         )
 
     def apply(self, rows: pa.Table) -> pa.Table:

@@ -1,0 +1,50 @@
+"""A test that needs a program which is not there is skipped with the command that installs it; in CI that is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+
+import pytest
+
+# What a machine may lack, and Debian's package that brings it.
+PACKAGES = {"chromium": "chromium", "redis-server": "redis-server"}
+CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Return a finder of programs; the test that asks for one which is missing is skipped."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            pytest.skip(f"{name} is not installed; `sudo apt-get install {PACKAGES[name]}` brings it")
+        return path
+
+    return find
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, report a skipped test as failed: there everything has to be installed."""
+    report = yield
+    if CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI, report a skipped test file as failed."""
+    report = yield
+    if CI and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report

@@ -1,0 +1,241 @@
+"""The live stack from its start to its stop; the tests tell one story, in the order they stand here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from perennial.catalog import load_use_case
+from perennial.local import credentials, postgres, stack
+from perennial.local.airflow_api import Airflow
+from perennial.local.demo import Demo, Plan
+from perennial.local.layout import Layout
+from perennial.local.mailbox import Mail, mails
+from perennial.local.steps import Steps
+from perennial.local.supervision import Supervisor
+from perennial.settings import Settings, load_settings
+
+MAIL_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def demo(layout: Layout) -> Demo:
+    """Return the demonstration's steps over the small use case."""
+    load_settings.cache_clear()  # the stack has written stack.env by now
+    plan = Plan(load_use_case("coupons"), datetime.now(UTC).date() - timedelta(days=1))
+    return Demo(plan, layout, Steps(), load_settings())
+
+
+def await_mails(layout: Layout, *, since: datetime) -> list[Mail]:
+    """Return the mails caught since then, as soon as there is one."""
+    deadline = time.monotonic() + MAIL_SECONDS
+    while not (found := mails(layout.mail, since=since)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def test_everything_is_healthy_and_listens_on_this_machine_only(layout: Layout) -> None:
+    """Nothing of the stack can be reached from another machine."""
+    members = Supervisor(layout).members()
+    listening = [
+        connection.laddr.ip
+        for process in members
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+    assert set(stack.health(layout).values()) == {"healthy"}
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_secrets_can_be_read_by_their_owner_only(layout: Layout) -> None:
+    """Keys, passwords and addresses lie in files of mode 0600."""
+    for path in (layout.passwords, layout.secrets, layout.stack_env):
+        assert path.stat().st_mode & 0o777 == 0o600, path
+
+
+def test_each_login_has_its_role(layout: Layout) -> None:
+    """A viewer may look and not trigger; nobody gets in with a wrong password."""
+    viewer = Airflow(layout, login="viewer")
+    assert viewer.ask("GET", "/dags")["dags"]
+    refused = httpx.post(f"{layout.airflow_url}/auth/token", json={"username": "admin", "password": "admin"})
+    allowed = [Airflow(layout, login=login).ask("GET", "/dags")["total_entries"] for login in credentials.ROLES]
+
+    assert refused.status_code == httpx.codes.UNAUTHORIZED
+    assert len(allowed) == 5
+    with pytest.raises(stack.SetupError, match="403"):
+        viewer.trigger("coupons__continuous_training")
+
+
+def test_days_are_built_by_a_backfill(demo: Demo) -> None:
+    """Airflow's own backfill builds every day of the plan, with rows in the lake."""
+    demo.prepare()
+    demo.build_days()
+
+    from perennial.io.lake import Lake
+
+    days = Lake(demo.settings.lake_root).days(demo.plan.case.features_table)
+    assert set(demo.plan.built.days()) <= set(days)
+
+
+def test_a_model_is_trained_and_promoted_through_its_gates(demo: Demo) -> None:
+    """The challenger's event starts the promotion; the champion is better than chance on days it has not seen."""
+    demo.train_first()
+
+    assert demo.outcome.champion["version"] == "1"
+    assert demo.outcome.champion["metrics"]["challenger"]["roc_auc"] > 0.6
+
+
+def test_a_quiet_day_sends_no_mail(demo: Demo, layout: Layout) -> None:
+    """Silence is a feature."""
+    begun = datetime.now(UTC)
+    demo.score_days()
+    demo.look_at_a_quiet_day()
+
+    assert demo.outcome.before["verdict"] == "stable"
+    assert mails(layout.mail, since=begun) == []
+
+
+def test_changed_days_are_found_and_mailed_and_lead_to_a_new_model(demo: Demo, layout: Layout) -> None:
+    """The loop closes: drift, one mail, a request, a training, and gates that decide."""
+    begun = datetime.now(UTC)
+    demo.change_days()
+    demo.look_at_the_changed_day()
+    caught = await_mails(layout, since=begun)
+    demo.follow_the_retraining()
+
+    assert demo.outcome.after["verdict"] == "drifted"
+    assert len(caught) == 1
+    assert "coupons" in caught[0].subject
+    assert "text/html" in {part.get_content_type() for part in caught[0].message.walk()}
+    assert demo.outcome.retrained != "not asked for"
+
+
+def test_the_demonstration_finds_its_own_work_done(demo: Demo, layout: Layout, airflow: Airflow) -> None:
+    """A second walk starts no run and sends no mail."""
+    before = airflow.ask("GET", "/dags/~/dagRuns", params={"limit": 1})["total_entries"]
+    again = Demo(demo.plan, layout, Steps(), demo.settings)
+    for step in (again.build_days, again.train_first, again.score_days, again.look_at_a_quiet_day, again.change_days):
+        step()
+    again.look_at_the_changed_day()
+    again.follow_the_retraining()
+
+    assert airflow.ask("GET", "/dags/~/dagRuns", params={"limit": 1})["total_entries"] == before
+    assert again.outcome.retrained == demo.outcome.retrained
+
+
+def test_a_crashed_process_comes_back(layout: Layout) -> None:
+    """A scheduler that is killed is replaced, and its workers do not live on beside the new one's."""
+    supervisor = Supervisor(layout)
+    old = psutil.Process(supervisor.states()["scheduler"]["pid"])
+    workers = old.children(recursive=True)
+    old.kill()
+
+    with Steps().step("Come back") as bar:
+        stack.await_healthy(layout, bar=bar)
+    await_true(lambda: not any(worker.is_running() for worker in workers))
+    await_true(lambda: supervisor.states()["scheduler"]["statename"] == "RUNNING")
+
+    assert supervisor.states()["scheduler"]["pid"] != old.pid
+
+
+def await_true(condition: Callable[[], bool], *, seconds: float = 60) -> None:
+    """Wait until something is so; the assertion fails where it does not become so."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert condition()
+
+
+def test_postgres_killed_during_a_backfill_heals(demo: Demo, layout: Layout, airflow: Airflow) -> None:
+    """The database comes back, and every day of the backfill is built in the end."""
+    first: date = demo.plan.built.start
+    days = [first - timedelta(days=offset) for offset in range(8, 0, -1)]
+    dag = demo.plan.dag("feature_build")
+    number = airflow.backfill(dag, days, at_once=2)
+    await_true(lambda: len(airflow.built(dag, days)) >= 1, seconds=120)
+    killed = Supervisor(layout).states()["postgres"]["pid"]
+    os.kill(killed, signal.SIGKILL)
+
+    with Steps().step("Heal") as bar:
+        stack.await_healthy(layout, bar=bar)
+        assert number is not None
+        airflow.await_backfill(number, dag, days, bar=bar, seconds=600)
+
+    assert Supervisor(layout).states()["postgres"]["pid"] != killed
+    assert set(airflow.built(dag, days)) == set(days)
+
+
+def test_the_models_page_shows_the_champion(
+    layout: Layout, pictures: Path, program: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A person who logs in finds the use case and its champion under Models; pictures are kept."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = program("chromium")
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / "profile",
+            executable_path=chromium,
+            args=[*quiet, *sandbox],
+            viewport={"width": 1400, "height": 900},
+        )
+        page = context.new_page()
+        page.goto(f"{layout.airflow_url}/dags")
+        page.fill("input[name=username]", "viewer")
+        page.fill("input[name=password]", credentials.passwords(layout)["viewer"])
+        page.click("button[type=submit]")
+        page.wait_for_selector("text=coupons · 1 build features", timeout=30_000)
+        page.screenshot(path=pictures / "dags.png")
+        page.goto(f"{layout.airflow_url}/plugin/models")
+        frame = page.frame_locator("iframe")
+        frame.locator("text=coupons").first.wait_for(timeout=30_000)
+        page.screenshot(path=pictures / "models.png")
+        text = frame.locator("body").inner_text()
+        context.close()
+
+    assert "coupons" in text
+    assert "drifted" in text.lower()
+
+
+def test_stopping_leaves_no_process_and_keeps_the_data(layout: Layout, stack_settings: Settings) -> None:
+    """`down` ends everything without force; logins and lake are still there."""
+    pids = [process.pid for process in Supervisor(layout).members()]
+    backends = [process.pid for process in psutil.process_iter() if str(layout.postgres) in " ".join(_words(process))]
+
+    killed = stack.down(stack_settings)
+
+    assert killed == []
+    assert [pid for pid in [*pids, *backends] if psutil.pid_exists(pid)] == []
+    assert stack.status(stack_settings) == {}
+    assert layout.passwords.exists()
+    assert (postgres.binaries() / "postgres").exists()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_supervisor_leaves_no_process(layout: Layout, stack_settings: Settings, number: int) -> None:
+    """The stack starts again with its data; SIGTERM and SIGINT end all of it like `down`."""
+    stack.up(stack_settings, steps=Steps())
+    supervisor = Supervisor(layout)
+    pids = [process.pid for process in supervisor.members()]
+    os.kill(int(layout.session_file.read_text()), number)
+
+    await_true(lambda: not supervisor.members())
+
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
