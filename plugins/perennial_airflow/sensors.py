@@ -26,7 +26,7 @@ class LakeDayTrigger(BaseTrigger):
         seconds: pause between two looks.
     """
 
-    def __init__(self, *, table: str, day: str, seconds: float = 20.0) -> None:
+    def __init__(self, *, table: str, day: str, seconds: float = 5.0) -> None:
         super().__init__()
         self.table, self.day, self.seconds = table, day, seconds
 

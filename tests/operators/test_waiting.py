@@ -30,7 +30,7 @@ def test_a_missing_day_gives_the_slot_up(adapters, make_context):
         waiting().execute(make_context())
 
     assert deferred.value.timeout == timedelta(hours=3)
-    assert deferred.value.trigger.serialize()[1] == {"table": "features/toy", "day": "2026-03-01", "seconds": 20.0}
+    assert deferred.value.trigger.serialize()[1] == {"table": "features/toy", "day": "2026-03-01", "seconds": 5.0}
 
 
 def test_the_trigger_can_be_made_again_from_what_it_says():

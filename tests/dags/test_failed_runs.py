@@ -1,0 +1,72 @@
+"""A failed run, told as Airflow's DAG processor tells it: one mail with day and task, none for a backfill."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+import structlog
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def outbox(monkeypatch) -> list:
+    """Keep the mails instead of handing them to a server."""
+    from perennial_airflow.hooks import MailHook
+
+    sent: list = []
+    monkeypatch.setattr(MailHook, "deliver", lambda _hook, mail: sent.append(mail))
+    return sent
+
+
+def tell(dags, *, run_type: str, knows_task: bool = True) -> None:
+    """Run the callback of `toy__feature_build` in the way the processor does."""
+    from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+    from airflow.dag_processing.processor import _execute_dag_callbacks
+    from airflow.sdk.api.datamodels import _generated as models
+
+    run = models.DagRun.model_construct(
+        dag_id="toy__feature_build", run_id=f"{run_type}__2026-03-02", logical_date=None, data_interval_start=None,
+        data_interval_end=None, run_after=NOW, start_date=NOW, end_date=None, clear_number=0, run_type=run_type,
+        state="failed", conf={}, consumed_asset_events=[], partition_key="2026-03-01", partition_date=NOW,
+    )  # fmt: skip
+    ti = models.TaskInstance.model_construct(
+        id=uuid.uuid4(), task_id="ingest", dag_id="toy__feature_build", run_id=run.run_id, try_number=3, map_index=-1
+    )
+    told = DagRunContext.model_construct(dag_run=run, last_ti=ti if knows_task else None)
+    request = DagCallbackRequest.model_construct(
+        filepath="feature_build.py", bundle_name="dags-folder", bundle_version=None, msg="task_failure",
+        dag_id="toy__feature_build", run_id=run.run_id, context_from_server=told, is_failure_callback=True,
+        type="DagCallbackRequest",
+    )  # fmt: skip
+    _execute_dag_callbacks(SimpleNamespace(dags=dags, get_dag=dags.get), request, structlog.get_logger())
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "manual", "asset_triggered"])
+def test_a_failed_run_is_told_once(dags, outbox, run_type):
+    """With what the processor knows, the mail names the day, the task and the run."""
+    tell(dags, run_type=run_type)
+
+    (mail,) = outbox
+    assert mail.to == ("ops@example.org",)
+    assert mail.subject == "[Perennial] failed: toy__feature_build of 2026-03-01"
+    assert "in ingest: task failure" in mail.text
+    assert f"/dags/toy__feature_build/runs/{run_type}__2026-03-02" in mail.text
+
+
+@pytest.mark.parametrize("knows_task", [True, False])
+def test_a_failed_backfill_is_not_told(dags, outbox, knows_task):
+    """Its page in the UI is open before whoever started it."""
+    tell(dags, run_type="backfill", knows_task=knows_task)
+
+    assert outbox == []
+
+
+def test_a_failed_run_without_a_task_is_told(dags, outbox):
+    """A run that timed out has no failed task; Airflow then says little more than its id."""
+    tell(dags, run_type="scheduled", knows_task=False)
+
+    assert outbox[0].subject == "[Perennial] failed: toy__feature_build"
