@@ -311,6 +311,7 @@ class FakeAdapters:
     """Everything a model stage needs; the ledger is a real one on SQLite."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.lake = FakeLake()
         self.warehouse = FakeWarehouse(self.lake)
         self.registry = FakeRegistry()

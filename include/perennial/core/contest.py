@@ -85,6 +85,17 @@ class Contest:
         self._validation = validation
         self._counted = counted
 
+    def check(self) -> None:
+        """Refuse a model that cannot be built, before any time is spent on the others.
+
+        Raises:
+            SpecError: a path or a parameter is wrong.
+        """
+        training = self._case.training
+        models: list[Candidate | Baseline] = [*training.baselines, *training.candidates]
+        for model in models:
+            pipelines.build(recipe_of(model, self._case))
+
     def enter(self, model: Candidate | Baseline, *, budget: Search) -> Entrant:
         """Search a candidate's parameters within its budget and return its best form; a baseline is only fitted."""
         recipe = recipe_of(model, self._case)

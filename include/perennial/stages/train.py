@@ -1,0 +1,314 @@
+"""Train a challenger: baselines and candidates on time-ordered parts, the best one refitted and registered.
+
+What is chosen is chosen on the validation rows alone: parameters, the winner, and the share of households to
+contact. The winner is then fitted again on fit and validation rows, and measured once on the holdout.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perennial.core import contest, drift, frames, metrics, pipelines, splits
+from perennial.core.contest import Contest, Entrant, Finished, Part
+from perennial.core.splits import PARTS, Split
+from perennial.io import plots
+from perennial.io.ledger import Entry
+from perennial.io.plots import Curve, Labels
+from perennial.io.registry import CHALLENGER, MANIFEST, PROFILE, SAMPLE, ChildRun, TrainingRun
+from perennial.records import CandidateResult, Json, TrainRecord
+from perennial.spec import Candidate, Search, UseCase
+
+if TYPE_CHECKING:
+    from perennial.adapters import Adapters
+
+Progress = Callable[[str, int, int], None]
+
+LIBRARIES = (
+    "scikit-learn",
+    "lightgbm",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "duckdb",
+    "deltalake",
+    "optuna",
+    "skops",
+    "mlflow",
+)
+IMPORTANCE_ROWS = 5000
+STEPS_BESIDE_FITS = 3
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    case: UseCase,
+    as_of: date,
+    adapters: Adapters,
+    *,
+    run: str,
+    reason: str = "schedule",
+    progress: Progress | None = None,
+) -> TrainRecord:
+    """Train, register and alias a challenger from what was known at the end of the day `as_of`.
+
+    Args:
+        case: what to train.
+        as_of: labels count where they had matured by then: snapshots up to `as_of - horizon`.
+        adapters: lake, warehouse, registry and ledger.
+        run: what started it, for the records.
+        reason: why it was started.
+        progress: told the step, how many are done, and how many there are.
+
+    Raises:
+        DataError: snapshot days are missing, a part is too small, or its labels are all of one class.
+        SpecError: an estimator or its parameters cannot be used.
+        RegistryError: MLflow refused or did not answer; no alias has moved.
+    """
+    steps = _Steps(case, progress)
+    rows = _read(case, as_of, adapters)
+    steps.done("rows")
+    tags = {"case": case.name, "as_of": as_of.isoformat(), "started_by": run, "reason": reason}
+    with adapters.registry.training_run(case.name, name=f"{case.name} as of {as_of}", tags=tags) as open_run:
+        entrants = _compete(case, rows, steps)
+        outcome = _finish(case, rows, entrants)
+        steps.done("refit")
+        manifest = _manifest(case, as_of, rows, outcome) | {"run": run, "code": adapters.settings.code_version}
+        children = _keep(case, rows, outcome, manifest, open_run)
+        number = adapters.registry.register(
+            case.name, outcome.final.pipeline, run_id=open_run.run_id, manifest=manifest, tags=tags
+        )
+    _enter(case, as_of, adapters, version=number, run=run, reason=reason)
+    adapters.registry.set_alias(case.name, CHALLENGER, number)
+    steps.done("register")
+    log.info("%s version %s: %s wins, holdout %s", case.name, number, outcome.winner.recipe.name, outcome.final.metrics)
+    return TrainRecord(
+        case=case.name,
+        as_of=as_of,
+        version=number,
+        run_id=open_run.run_id,
+        winner=outcome.winner.recipe.name,
+        candidates=children,
+        holdout=outcome.final.metrics,
+        baselines={name: finished.metrics for name, finished in outcome.baselines.items()},
+        manifest=manifest,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a training reads: labelled rows by part, and where they came from."""
+
+    split: Split
+    pins: Mapping[str, int]
+    tables: Mapping[str, pa.Table]
+    parts: Mapping[str, Part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Who competed, who won, and what the winner and the baselines reach on the holdout."""
+
+    entrants: Sequence[Entrant]
+    winner: Entrant
+    final: Finished
+    baselines: Mapping[str, Finished]
+
+
+class _Steps:
+    """Counts what is done and tells it."""
+
+    def __init__(self, case: UseCase, progress: Progress | None) -> None:
+        training = case.training
+        searched = sum(budget.trials for candidate, budget in _budgets(case) if candidate.search)
+        self._total = len(training.candidates) + len(training.baselines) + searched + STEPS_BESIDE_FITS
+        self._done = 0
+        self._progress = progress
+
+    def done(self, step: str) -> None:
+        """Count one step."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(step, min(self._done, self._total), self._total)
+
+
+def _read(case: UseCase, as_of: date, adapters: Adapters) -> _Rows:
+    """Return the labelled rows of each part, checked."""
+    split = splits.split(case.training, horizon=case.horizon, as_of=as_of)
+    splits.check_days(split, present=adapters.lake.days(case.features_table), case=case.name)
+    pins = adapters.warehouse.pins(case)
+    rows = adapters.warehouse.labelled(case, split.all_days, pins=pins)
+    tables = {part: rows.filter(pc.is_in(rows["day"], pa.array(split.days(part), pa.date32()))) for part in PARTS}
+    parts = {part: Part.of(table, case) for part, table in tables.items()}
+    labels = {part: content.label for part, content in parts.items()}
+    splits.check_rows(labels, min_rows=case.training.min_rows, case=case.name)
+    return _Rows(split, pins, tables, parts)
+
+
+def _compete(case: UseCase, rows: _Rows, steps: _Steps) -> tuple[Entrant, ...]:
+    """Return each baseline and each candidate in its best form."""
+    competition = Contest(case, fit=rows.parts["fit"], validation=rows.parts["validation"], counted=steps.done)
+    competition.check()
+    baselines = [competition.enter(baseline, budget=Search()) for baseline in case.training.baselines]
+    candidates = [competition.enter(candidate, budget=budget) for candidate, budget in _budgets(case)]
+    return (*baselines, *candidates)
+
+
+def _budgets(case: UseCase) -> list[tuple[Candidate, Search]]:
+    """Return each candidate with its share of the search: trials and seconds divided among those that search."""
+    whole = case.training.search
+    searching = max(1, sum(1 for candidate in case.training.candidates if candidate.search))
+    share = Search(trials=max(1, whole.trials // searching), seconds=max(1, whole.seconds // searching))
+    return [(candidate, share) for candidate in case.training.candidates]
+
+
+def _finish(case: UseCase, rows: _Rows, entrants: Sequence[Entrant]) -> _Outcome:
+    """Choose the winner and measure it and the baselines on the holdout."""
+    tables = pa.concat_tables([rows.tables["fit"], rows.tables["validation"]])
+    refit_on, holdout = Part.of(tables, case), rows.parts["holdout"]
+    winner = contest.best_candidate(entrants, metric=case.training.metric)
+    finished = {
+        entrant.recipe.name: contest.finish(entrant, refit_on=refit_on, holdout=holdout, case=case)
+        for entrant in entrants
+        if entrant.is_baseline or entrant is winner
+    }
+    final = finished.pop(winner.recipe.name)
+    return _Outcome(entrants, winner, final, finished)
+
+
+def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Json:
+    """Return everything that is needed to train the very same model again, and what came of it."""
+    winner = outcome.winner
+    return {
+        "case": case.name,
+        "as_of": as_of.isoformat(),
+        "spec": case.fingerprint(),
+        "data_versions": dict(rows.pins),
+        "split": rows.split.to_json(),
+        "rows": {part: table.num_rows for part, table in rows.tables.items()},
+        "fingerprints": {part: frames.fingerprint(table) for part, table in rows.tables.items()},
+        "features": {"numeric": list(winner.recipe.numeric), "categorical": list(winner.recipe.categorical)},
+        "winner": {
+            "name": winner.recipe.name,
+            "estimator": winner.recipe.estimator,
+            "params": dict(winner.recipe.params),
+            "searched": winner.found.to_json(),
+        },
+        "seed": case.training.seed,
+        "metric": case.training.metric,
+        "contacted_share": winner.share,
+        "validation": dict(winner.metrics),
+        "holdout": dict(outcome.final.metrics),
+        "baselines": {name: dict(finished.metrics) for name, finished in outcome.baselines.items()},
+        "libraries": {name: version(name) for name in ("perennial", *LIBRARIES)},
+    }
+
+
+def _keep(
+    case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json, open_run: TrainingRun
+) -> tuple[CandidateResult, ...]:
+    """Write the child runs and the parent's metrics and files; return one result a child run."""
+    results = []
+    for entrant in outcome.entrants:
+        kind = "baseline" if entrant.is_baseline else "candidate"
+        params = {"estimator": entrant.recipe.estimator, "trials": entrant.found.trials, **entrant.recipe.params}
+        tags = {"kind": kind, "won": str(entrant is outcome.winner)}
+        run_id = open_run.child(ChildRun(entrant.recipe.name, params, entrant.metrics, tags))
+        results.append(CandidateResult(entrant.recipe.name, run_id, entrant.metrics))
+    open_run.metrics(outcome.winner.metrics, prefix="validation")
+    open_run.metrics(outcome.final.metrics, prefix="holdout")
+    for name, finished in outcome.baselines.items():
+        open_run.metrics(finished.metrics, prefix=f"holdout_{name}")
+    open_run.files(_files(case, rows, outcome, manifest))
+    return tuple(results)
+
+
+def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dict[str, bytes]:
+    """Return the files of the parent run: manifest, reference profile and sample, and pictures."""
+    table = pa.concat_tables(rows.tables[part] for part in PARTS)
+    return {
+        MANIFEST: _json(manifest),
+        PROFILE: _json(_profile(case, table, outcome.final)),
+        SAMPLE: _sample(case, table, outcome.final),
+        **_pictures(case, outcome),
+        "plots/feature_importance.png": _importance(rows, outcome),
+    }
+
+
+def _profile(case: UseCase, table: pa.Table, final: Finished) -> Json:
+    """Return the counts that later days are held against: features of all parts, scores of the holdout."""
+    features = {
+        name: drift.profile(frames.drift_column(table[name], categorical=name in case.features.categorical))
+        for name in case.features.columns
+    }
+    score = {"score": drift.profile(drift.Column.numeric(final.scored.score))}
+    return {"features": drift.to_json(features), "score": drift.to_json(score)}
+
+
+def _sample(case: UseCase, table: pa.Table, final: Finished) -> bytes:
+    """Return a sample of the reference rows as Parquet.
+
+    Scores are drawn from the holdout, independently of the features: scores of fitted rows would look too
+    sure, and the report compares one column at a time.
+    """
+    generator = np.random.default_rng(case.training.seed)
+    size = min(case.monitoring.report_rows, table.num_rows)
+    chosen = table.take(np.sort(generator.choice(table.num_rows, size, replace=False)))
+    score = generator.choice(final.scored.score, size, replace=size > final.scored.score.size)
+    buffer = io.BytesIO()
+    pq.write_table(chosen.select(list(case.features.columns)).append_column("score", pa.array(score)), buffer)
+    return buffer.getvalue()
+
+
+def _pictures(case: UseCase, outcome: _Outcome) -> dict[str, bytes]:
+    """Return the curves of the winner and the baselines on the holdout."""
+    shown = {outcome.winner.recipe.name: outcome.final.scored}
+    shown |= {name: finished.scored for name, finished in outcome.baselines.items()}
+    unit = f"{case.value.currency} per 1,000 households and day"
+    roc = [Curve(name, *metrics.roc_curve(it.label, it.score)) for name, it in shown.items()]
+    recall = [Curve(name, *metrics.precision_recall_curve(it.label, it.score)) for name, it in shown.items()]
+    bins = [Curve(name, *metrics.calibration_curve(it.label, it.score)[:2]) for name, it in shown.items()]
+    profit = [Curve(name, *metrics.profit_curve(it, value=case.value)) for name, it in shown.items()]
+    drawn = {
+        "roc": plots.lines(roc, Labels("ROC, holdout", "false-positive rate", "true-positive rate"), diagonal=True),
+        "precision_recall": plots.lines(recall, Labels("Precision and recall, holdout", "recall", "precision")),
+        "calibration": plots.lines(bins, Labels("Calibration, holdout", "mean score", "observed rate"), diagonal=True),
+        "profit": plots.lines(
+            profit,
+            Labels("Expected profit, holdout", "share of households contacted", unit),
+            mark=outcome.winner.share,
+        ),
+    }
+    return {f"plots/{name}.png": picture for name, picture in drawn.items()}
+
+
+def _importance(rows: _Rows, outcome: _Outcome) -> bytes:
+    """Return the picture of what each feature adds, measured on validation rows that the model was not fitted on."""
+    winner, part = outcome.winner, rows.parts["validation"]
+    every = max(1, part.label.size // IMPORTANCE_ROWS)
+    frame = part.frame.iloc[::every][list(winner.recipe.features)]
+    lost = pipelines.importances(winner.pipeline, frame, part.label[::every], seed=winner.recipe.seed)
+    return plots.bars(lost, Labels("Feature importance, validation", "ROC AUC lost when shuffled", ""))
+
+
+def _enter(case: UseCase, as_of: date, adapters: Adapters, *, version: str, run: str, reason: str) -> None:
+    """Write the training into the ledger; its moment is the end of the day `as_of`, the last it knows."""
+    at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
+    adapters.ledger.add(Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of))
+
+
+def _json(data: Json) -> bytes:
+    """Return data as JSON text."""
+    return json.dumps(data, indent=1, sort_keys=True).encode()

@@ -1,0 +1,103 @@
+"""Evaluation: the same rows for both, and a report that stays."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import make_case
+from perennial.errors import DataError, GateFailedError, RegistryError
+from worlds import World
+
+
+def test_the_first_challenger_meets_all_gates_but_the_champions(world: World):
+    """There is nothing in production to compare with."""
+    world.train()
+    report = world.evaluate()
+
+    assert [result.name for result in report.results] == ["roc_auc at least", "roc_auc against dummy"]
+    assert (report.version, report.champion, report.failed) == ("1", None, ())
+    assert sorted(report.metrics) == ["challenger", "dummy", "recency"]
+
+
+def test_the_holdout_is_that_of_the_training(world: World):
+    """The challenger's figures are those that its training recorded, to the last bit."""
+    world.train()
+    report = world.evaluate()
+    manifest = world.adapters.registry.load("toy", "1").manifest
+
+    assert report.metrics["challenger"] == manifest["holdout"]
+    assert report.rows == manifest["rows"]["holdout"]
+    assert report.holdout.to_json() == manifest["split"]["holdout"]
+
+
+def test_a_champion_is_measured_on_the_same_rows(reigning: World):
+    """The same model again: the difference is 0 in every resample."""
+    reigning.train()
+    report = reigning.evaluate()
+    against = report.results[-1]
+
+    assert (report.version, report.champion) == ("2", "1")
+    assert report.metrics["champion"] == report.metrics["challenger"]
+    assert (against.name, against.value, against.passed) == ("roc_auc against champion", 0.0, True)
+    assert "150 entities" in against.detail
+
+
+def test_the_report_is_kept_in_ledger_and_registry(world: World):
+    """As an entry, as tags and as the description of the version."""
+    world.train()
+    report = world.evaluate()
+
+    assert world.adapters.ledger.latest_report("toy", version="1") == report
+    assert world.adapters.registry.tags_of["toy", "1"]["gates"] == "passed"
+    assert "| roc_auc |" in world.adapters.registry.described["toy", "1"]
+
+
+def test_a_failed_gate_is_reported_and_raises_on_demand(world: World):
+    """The report comes back and is kept; raising is the caller's choice."""
+    world.case = make_case(gates=[{"metric": "roc_auc", "at_least": 0.99}])
+    world.train()
+    report = world.evaluate()
+
+    assert world.adapters.registry.tags_of["toy", "1"]["gates"] == "failed"
+    with pytest.raises(GateFailedError, match=r"version 1 failed 1 gate\(s\):\n  roc_auc at least: 0.8"):
+        report.raise_if_failed()
+
+
+def test_without_a_challenger_the_next_step_is_named(world: World):
+    """Train first."""
+    with pytest.raises(RegistryError, match="toy has no challenger yet: train one first"):
+        world.evaluate()
+
+
+def test_labels_that_changed_since_the_training_are_refused(world: World):
+    """The holdout would not be the one the model was kept away from."""
+    world.train()
+    world.adapters.warehouse.returning = {day: [1, 2] for day in world.adapters.warehouse.returning}
+
+    with pytest.raises(DataError, match=r"450 holdout rows of toy version 1 are not the 450 rows.*Train again"):
+        world.evaluate()
+
+
+def test_a_champion_can_be_compared_though_the_spec_has_dropped_its_feature(reigning: World):
+    """Old days still have the column."""
+    reigning.case = make_case(features=without("visits"))
+    reigning.train()
+
+    assert reigning.evaluate().champion == "1"
+
+
+def test_a_champion_whose_feature_is_gone_cannot_be_compared(reigning: World):
+    """Names the column and what to do."""
+    tables = reigning.adapters.lake.tables["features/toy"]
+    for day, rows in tables.items():
+        tables[day] = rows.drop_columns(["visits"])
+    reigning.case = make_case(features=without("visits"))
+    reigning.train()
+
+    with pytest.raises(DataError, match="has no column visits, which champion version 1 needs"):
+        reigning.evaluate()
+
+
+def without(name: str) -> dict[str, object]:
+    """Return the features of the case but one."""
+    kept = [column for column in ("recency", "spend", "visits") if column != name]
+    return {"sql": "features.sql", "lookback_days": 30, "numeric": kept, "categorical": ["town"]}

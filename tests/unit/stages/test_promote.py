@@ -1,0 +1,130 @@
+"""Promotion: nothing without a passing report, nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import make_case
+from perennial.errors import GateFailedError, LedgerError, RegistryError
+from perennial.io.ledger import Entry
+from perennial.stages import promote
+from worlds import NOW, World
+
+
+def run(world: World, version: str, *, who: str = "ada") -> object:
+    """Promote a version."""
+    return promote.run(world.case, version, world.adapters, who=who, reason="passed", now=NOW)
+
+
+def test_a_version_that_passed_becomes_champion(world: World):
+    """In the ledger and as an alias."""
+    world.train()
+    world.evaluate()
+    record = promote.run(world.case, "1", world.adapters, who="ada", reason="passed", now=NOW)
+
+    assert (record.version, record.previous, record.who, record.at, record.changed) == ("1", None, "ada", NOW, True)
+    assert world.adapters.registry.aliases("toy") == {"challenger": "1", "champion": "1"}
+    assert world.adapters.ledger.champion("toy") == "1"
+
+
+def test_the_champion_before_becomes_previous(reigning: World):
+    """So that there is something to go back to."""
+    reigning.train()
+    reigning.evaluate()
+    record = promote.run(reigning.case, "2", reigning.adapters, who="ada", reason="better", now=NOW)
+
+    assert record.previous == "1"
+    assert reigning.adapters.registry.aliases("toy") == {"challenger": "2", "champion": "2", "previous": "1"}
+
+
+def test_promoting_twice_changes_nothing(reigning: World):
+    """One entry, the same record, and `previous` is not overwritten by the champion itself."""
+    entries = len(reigning.adapters.ledger.history("toy"))
+    again = promote.run(reigning.case, "1", reigning.adapters, who="bob", reason="again", now=NOW)
+
+    assert (again.changed, again.who) == (False, "ada")
+    assert len(reigning.adapters.ledger.history("toy")) == entries
+    assert "previous" not in reigning.adapters.registry.aliases("toy")
+
+
+def test_a_version_that_was_never_evaluated_is_refused(reigning: World):
+    """Names the next step."""
+    reigning.train()
+
+    with pytest.raises(GateFailedError, match=r"version 2 was never evaluated.*perennial evaluate toy --version 2"):
+        run(reigning, "2")
+    assert reigning.adapters.registry.aliases("toy")["champion"] == "1"
+
+
+def test_a_version_that_failed_is_refused(world: World):
+    """The newest report counts."""
+    world.train()
+    world.evaluate()
+    world.case = make_case(gates=[{"metric": "roc_auc", "at_least": 0.99}])
+    world.evaluate()
+
+    with pytest.raises(GateFailedError, match="failed 1 gate"):
+        run(world, "1")
+
+
+def test_a_report_against_another_champion_is_worth_nothing(reigning: World):
+    """Version 2 and 3 both beat version 1; after 2 is champion, 3 has to meet it."""
+    for _ in range(2):
+        reigning.train()
+        reigning.evaluate()
+    run(reigning, "2")
+
+    with pytest.raises(GateFailedError, match="evaluated against champion 1, and the champion is version 2 now"):
+        run(reigning, "3")
+    reigning.evaluate("3")
+    run(reigning, "3")
+    assert reigning.adapters.registry.aliases("toy")["previous"] == "2"
+
+
+def test_of_two_promotions_at_once_one_is_refused(reigning: World):
+    """Another process writes between reading and writing: the ledger takes only the first of the two."""
+    for _ in range(2):
+        reigning.train()
+        reigning.evaluate()
+    ledger, standing = reigning.adapters.ledger, reigning.adapters.ledger.latest_promotion("toy")
+    ledger.promote(Entry("toy", NOW, "promoted", "bob", "faster", "other", "1", "3"), after=standing)
+
+    with pytest.raises(LedgerError, match=r"version 3 was promoted by bob.*while version 2 was being promoted"):
+        ledger.promote(Entry("toy", NOW, "promoted", "ada", "slower", "this", "1", "2"), after=standing)
+    assert ledger.champion("toy") == "3"
+
+
+@pytest.mark.parametrize("broken", ["alias champion", "alias previous"])
+def test_a_promotion_that_broke_off_is_repaired_by_repeating_it(reigning: World, broken: str):
+    """The ledger has the entry, the aliases lag behind; the same call again moves them and writes nothing new."""
+    reigning.train()
+    reigning.evaluate()
+    reigning.adapters.registry.down = {broken}
+    with pytest.raises(RegistryError, match="could not alias"):
+        run(reigning, "2")
+    assert reigning.adapters.registry.aliases("toy")["champion"] == "1"
+    entries = len(reigning.adapters.ledger.history("toy"))
+
+    reigning.adapters.registry.down = set()
+    run(reigning, "2")
+
+    assert reigning.adapters.registry.aliases("toy") == {"challenger": "2", "champion": "2", "previous": "1"}
+    assert len(reigning.adapters.ledger.history("toy")) == entries
+
+
+def test_the_aliases_follow_the_ledger(reigning: World):
+    """An alias that somebody moved by hand is put back by the next promotion."""
+    reigning.train()
+    reigning.adapters.registry.set_alias("toy", "champion", "2")
+    run(reigning, "1")
+
+    assert reigning.adapters.registry.aliases("toy")["champion"] == "1"
+
+
+def test_a_champion_outlives_its_use_case(reigning: World):
+    """The folder may be deleted: the ledger still tells everything, and asks for no spec."""
+    ledger = reigning.adapters.ledger
+
+    assert ledger.cases() == ("toy",)
+    assert ledger.champion("toy") == "1"
+    assert [entry.action for entry in ledger.history("toy")] == ["promoted", "evaluated", "trained"]
+    assert ledger.latest_monitor("toy") is None

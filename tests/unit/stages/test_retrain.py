@@ -1,0 +1,58 @@
+"""Asking for a new model: on evidence, once, and remembered."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from fakes import Population
+from perennial.errors import DataError
+from perennial.stages import monitor, retrain, score
+from worlds import NOW, World, everything_moved
+
+
+def drifted_days(world: World, days: int) -> list[date]:
+    """Let days pass that have drifted, each scored and monitored."""
+    start = world.today + timedelta(days=1)
+    world.adapters.live(world.case, days=days, population=Population(), start=start)
+    passed = [start + timedelta(days=offset) for offset in range(days)]
+    for day in passed:
+        world.alter(everything_moved(world.snapshot(day)), day)
+        score.run(world.case, day, world.adapters, run="manual")
+        monitor.run(world.case, day, world.adapters, run="manual", now=NOW)
+    return passed
+
+
+def test_a_drifted_day_asks_for_a_model(reigning: World):
+    """And the ledger knows that it did."""
+    (day,) = drifted_days(reigning, 1)
+    decision = retrain.run(reigning.case, day, reigning.adapters, now=NOW)
+    entry = reigning.adapters.ledger.latest("toy", "retrain requested")
+
+    assert (decision.wanted, decision.trigger) == (True, "drift")
+    assert entry is not None
+    assert (entry.day, entry.from_version, entry.reason) == (day, "1", decision.reason)
+
+
+def test_asking_twice_about_one_day_is_asking_once(reigning: World):
+    """A task that is run again gives the same answer, and one entry."""
+    (day,) = drifted_days(reigning, 1)
+    answers = [retrain.run(reigning.case, day, reigning.adapters, now=NOW) for _ in range(2)]
+    asked = [entry for entry in reigning.adapters.ledger.history("toy") if entry.action == "retrain requested"]
+
+    assert answers[0] == answers[1]
+    assert len(asked) == 1
+
+
+def test_the_cool_down_keeps_the_next_days_silent(reigning: World):
+    """Eight days of drift: asked on the first and, seven days later, on the eighth."""
+    days = drifted_days(reigning, 8)
+    wanted = [retrain.run(reigning.case, day, reigning.adapters, now=NOW).wanted for day in days]
+
+    assert wanted == [True, False, False, False, False, False, False, True]
+
+
+def test_a_day_that_was_not_monitored_has_no_answer(reigning: World):
+    """Names the next step."""
+    with pytest.raises(DataError, match="perennial monitor toy --day 2026-02-19"):
+        retrain.run(reigning.case, reigning.today, reigning.adapters, now=NOW)
