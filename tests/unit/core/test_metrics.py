@@ -139,6 +139,16 @@ def test_the_best_share_stops_where_the_profit_does():
     assert metrics.best_share(rows, value=VALUE) == 0.02
 
 
+def test_the_profit_curve_is_the_profit_at_each_share():
+    """With ties, on two days of different length: the running sums give what contacting would."""
+    label, score, _ = noisy(157, seed=5, digits=1)
+    rows = scored(label.tolist(), score.tolist(), day=[0] * 57 + [1] * 100)
+    shares, profits = metrics.profit_curve(rows, value=VALUE)
+
+    for share, profit in list(zip(shares, profits, strict=True))[::13]:
+        assert metrics.evaluate(rows, value=VALUE, share=share)["expected_profit"] == pytest.approx(profit)
+
+
 def test_the_curves_agree_with_the_areas():
     """The trapezoid under the ROC curve is the AUC; the last recall is 1."""
     label, score, _ = noisy(200, seed=3)
