@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from perennial.local import postgres
 from perennial.local.layout import Layout
@@ -39,12 +40,17 @@ def components(layout: Layout) -> tuple[Component, ...]:
             "mail", _python("perennial.local.mail_catcher", str(layout.smtp_port), str(layout.mail)), "services", 2
         ),
         Component("mlflow", _mlflow(layout), "services", 10),
-        Component("api-server", _python("airflow", "api-server"), "airflow", 15),
+        Component("api-server", _airflow("api-server"), "airflow", 15),
         # Their log servers would listen on every interface; the files lie on this machine anyway.
-        Component("scheduler", _python("airflow", "scheduler", "--skip-serve-logs"), "airflow", 15),
-        Component("triggerer", _python("airflow", "triggerer", "--skip-serve-logs"), "airflow", 15),
-        Component("dag-processor", _python("airflow", "dag-processor"), "airflow", 15),
+        Component("scheduler", _airflow("scheduler", "--skip-serve-logs"), "airflow", 15),
+        Component("triggerer", _airflow("triggerer", "--skip-serve-logs"), "airflow", 15),
+        Component("dag-processor", _airflow("dag-processor"), "airflow", 15),
     )
+
+
+def _airflow(*arguments: str) -> Sequence[str]:
+    # Not `python -m airflow`: Airflow reads its local settings while `-m` still hides which component it is.
+    return [str(Path(sys.executable).parent / "airflow"), *arguments]
 
 
 def _python(module: str, *arguments: str) -> Sequence[str]:

@@ -87,7 +87,7 @@ class Demo:
         stages = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
         with self.steps.step("Read the DAGs"):
             self.airflow.await_dags([self.plan.dag(stage) for stage in stages])
-        for stage in stages[:3]:
+        for stage in ("feature_build", "model_promotion"):
             self.airflow.unpause(self.plan.dag(stage))
 
     def build_days(self) -> None:
@@ -103,7 +103,9 @@ class Demo:
         if not runs:
             begun = datetime.now(UTC)
             with self.steps.step("Train the first model") as bar:
-                run = self.airflow.trigger(self.plan.dag("continuous_training"), conf={"as_of": str(self.plan.as_of)})
+                training = self.plan.dag("continuous_training")
+                self.airflow.unpause_without_last_tick(training)
+                run = self.airflow.trigger(training, conf={"as_of": str(self.plan.as_of)})
                 self.airflow.await_success(run, bar=bar)
             with self.steps.step("Hold it against its gates, promote") as bar:
                 run = self.airflow.await_new_run(promotion, since=begun, bar=bar)

@@ -57,7 +57,7 @@ def prepare(layout: Layout) -> None:
     data = layout.postgres
     if user:
         for folder in (data, layout.sockets, binaries()):
-            _open_way_to(folder)
+            open_way_to(folder)
         shutil.chown(layout.sockets, user)
     if data.exists():
         return
@@ -70,7 +70,7 @@ def prepare(layout: Layout) -> None:
     draft.rename(data)
 
 
-def _open_way_to(folder: Path) -> None:
+def open_way_to(folder: Path) -> None:
     """Let the other user walk through, and no more: nothing on the way becomes readable."""
     for parent in folder.parents:
         mode = parent.stat().st_mode

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -108,7 +109,7 @@ def _run_migrations(layout: Layout) -> None:
     log = layout.logs / "migrate.log"
     with log.open("wb") as output:
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"],
+            [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
             env=environment.component_environment(layout),
             cwd=layout.run,
             stdout=output,
