@@ -14,7 +14,6 @@ import atexit
 import gc
 import logging
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from importlib import import_module
@@ -59,13 +58,19 @@ def forks_tasks(arguments: Sequence[str], *, executor: str) -> bool:
     """Tell whether a command line is that of a process whose children run tasks.
 
     Args:
-        arguments: `sys.argv`, such as `["/x/bin/airflow", "scheduler", "--skip-serve-logs"]`.
+        arguments: `sys.orig_argv`, such as `["python", "-m", "airflow", "scheduler"]`; `sys.argv` does not name the
+            module yet when Airflow is imported.
         executor: Airflow's `[core] executor`; with Celery alone the scheduler forks no task.
     """
-    if not arguments or Path(arguments[0]).name not in {"airflow", "__main__.py"}:
+    programs = [place for place, argument in enumerate(arguments) if _is_airflow(argument)]
+    if not programs:
         return False
-    words = [argument for argument in arguments[1:] if not argument.startswith("-")]
+    words = [argument for argument in arguments[programs[0] + 1 :] if not argument.startswith("-")]
     return words[:2] == ["celery", "worker"] or (words[:1] == ["scheduler"] and "LocalExecutor" in executor)
+
+
+def _is_airflow(argument: str) -> bool:
+    return Path(argument).name == "airflow" or argument.endswith("airflow/__main__.py")
 
 
 def preload(libraries: Sequence[str] = LIBRARIES) -> tuple[str, ...]:
@@ -92,15 +97,14 @@ def _imported(name: str) -> bool:
 def preload_where_tasks_are_forked() -> None:
     """Preload in a scheduler with LocalExecutor and in a Celery worker; do nothing anywhere else.
 
-    `PERENNIAL_WARM_WORKERS=0` switches it off.
+    `PERENNIAL_WARM_WORKERS=false` switches it off.
     """
     from airflow.configuration import conf
 
-    if not forks_tasks(sys.argv, executor=conf.get("core", "executor")) or not load_settings().warm_workers:
+    if not forks_tasks(sys.orig_argv, executor=conf.get("core", "executor")) or not load_settings().warm_workers:
         return
     started = time.monotonic()
     cold = preload()
-    log.info(
-        "warm: %d of %d libraries in %.1f s, %d Python thread(s)",
-        len(LIBRARIES) - len(cold), len(LIBRARIES), time.monotonic() - started, threading.active_count(),
-    )  # fmt: skip
+    warm, seconds = len(LIBRARIES) - len(cold), time.monotonic() - started
+    # Airflow has not set up its logs yet, and a worker that stays cold for want of a word is only found by its bill.
+    sys.stderr.write(f"warm workers: {warm} of {len(LIBRARIES)} libraries imported in {seconds:.1f} s\n")
