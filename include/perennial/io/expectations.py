@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,15 @@ def _stripped(result: Any) -> Mapping[str, Any]:
     return plain
 
 
-def _page(result: Any) -> str:
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
+@cache
+def _view() -> Any:
     from great_expectations.render.view import DefaultJinjaPageView
 
-    page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    return DefaultJinjaPageView()  # compiles its templates once in a process
+
+
+def _page(result: Any) -> str:
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+
+    page: str = _view().render(ValidationResultsPageRenderer().render(result))
     return EXTERNAL.sub("", page).replace("</head>", f"{STYLE}</head>")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyarrow.dataset import FileSystemDataset
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from perennial.errors import LakeError
@@ -137,9 +138,12 @@ class Lake:
         return self.read(table, window, columns=columns)
 
     def dataset(self, table: str, *, version: int | None = None) -> Dataset:
-        """Return a table at a version as an Arrow dataset, which DuckDB can query with its filters pushed down."""
+        """Return a table at a version as an Arrow dataset, whose rows come by day, and within a day as written.
+
+        DuckDB queries it with its filters pushed down.
+        """
         try:
-            return DeltaTable(self._uri(table), version=version).to_pyarrow_dataset()
+            return _by_day(DeltaTable(self._uri(table), version=version).to_pyarrow_dataset())
         except TableNotFoundError as error:
             raise LakeError(f"There is no table {table!r} in the lake. Run the stage that writes it first.") from error
         except DeltaError as error:
@@ -168,6 +172,14 @@ class Lake:
             DeltaTable.create(self._uri(table), schema=schema, partition_by=[DAY], mode="ignore")
             delta = DeltaTable(self._uri(table))
         return delta
+
+
+def _by_day(dataset: FileSystemDataset) -> FileSystemDataset:
+    """Return the dataset with its files by day: the log names them by age, which depends on what was run when."""
+    files = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
+    if not files:
+        return dataset
+    return FileSystemDataset(files, dataset.schema, dataset.format, dataset.filesystem)
 
 
 @contextmanager

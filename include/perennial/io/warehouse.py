@@ -131,11 +131,10 @@ class Warehouse:
         self, connection: duckdb.DuckDBPyConnection, case: UseCase, source: Source, window: Window, *, pins: Pins
     ) -> None:
         table = case.raw_table(source.name)
-        order = ", ".join([DAY, *(f'"{key}"' for key in source.keys)])
         connection.register("lake_rows", self.lake.dataset(table, version=_pinned(case, table, pins)))
         connection.execute(
             f"create or replace temp table raw_{source.name} as "
-            f"select * from lake_rows where {DAY} >= $start and {DAY} < $end order by {order}",
+            f"select * from lake_rows where {DAY} >= $start and {DAY} < $end",
             {"start": window.start, "end": window.end},
         )
 
@@ -151,7 +150,7 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("set timezone = 'UTC'")
-        # One thread over ordered rows adds up in one order: the same rows give the same bits, whatever day it is.
+        # One thread over rows in the lake's order adds up in one order: the same rows give the same bits.
         connection.execute("set threads = 1")
         yield connection
 
