@@ -10,7 +10,7 @@ from airflow.sdk import CronPartitionTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from perennial.spec import UseCase
 
-from perennial_airflow.notices import FailureMail
+from perennial_airflow.notices import FailureMail, keep_error
 
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 
@@ -36,6 +36,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_delay": timedelta(minutes=2),
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(hours=1),
+    "on_failure_callback": keep_error,
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, AirflowSkipException
 from perennial.records import AlertRecord, MonitorRecord
 from perennial.settings import load_settings
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from perennial.spec import UseCase
 
 log = logging.getLogger(__name__)
+
+ERROR = "error"
+LONGEST_ERROR = 4000
 
 
 def monitor_record(finding: Mapping[str, Any]) -> MonitorRecord:
@@ -64,6 +67,26 @@ def send_finding(case: UseCase, finding: Mapping[str, Any], adapters: Adapters, 
     return alert.to_json()
 
 
+def keep_error(context: RunContext) -> None:
+    """Keep what a task failed with; a task's `on_failure_callback`, for the mail about the run."""
+    error = context.get("exception")
+    if error is not None:
+        context["ti"].xcom_push(key=ERROR, value=f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
+
+
+def kept_error(context: RunContext) -> str | None:
+    """Return what the failed task of the callback's context has kept, None where it is not to be had."""
+    ti = context.get("ti")
+    if ti is None:
+        return None
+    try:
+        kept = ti.xcom_pull(task_ids=ti.task_id, key=ERROR)
+    except (AirflowException, AirflowRuntimeError) as error:
+        log.warning("the error of %s cannot be read: %s", ti.task_id, error)
+        return None
+    return str(kept) if kept else None
+
+
 @dataclass(frozen=True, slots=True)
 class FailureMail:
     """A DAG's `on_failure_callback`: one mail about a failed run; none about a backfilled one.
@@ -99,4 +122,5 @@ def failed_run(context: RunContext) -> FailedRun:
         day=context.get("partition_key"),
         reason=str(context.get("reason") or "no reason given").replace("_", " "),
         task_id=getattr(ti, "task_id", None),
+        error=kept_error(context),
     )

@@ -22,6 +22,19 @@ def outbox(monkeypatch) -> list:
     return sent
 
 
+@pytest.fixture(autouse=True)
+def kept(monkeypatch) -> dict[str, str]:
+    """Be the XComs that the processor reads through its supervisor."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    kept: dict[str, str] = {}
+    monkeypatch.setattr(RuntimeTaskInstance, "xcom_pull", lambda _ti, *, task_ids, key: kept.get(f"{task_ids}.{key}"))
+    monkeypatch.setattr(
+        RuntimeTaskInstance, "xcom_push", lambda ti, *, key, value: kept.update({f"{ti.task_id}.{key}": value})
+    )
+    return kept
+
+
 def tell(dags, *, run_type: str, knows_task: bool = True) -> None:
     """Run the callback of `toy__feature_build` in the way the processor does."""
     from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
@@ -55,6 +68,28 @@ def test_a_failed_run_is_told_once(dags, outbox, run_type):
     assert mail.subject == "[Perennial] failed: toy__feature_build of 2026-03-01"
     assert "in ingest: task failure" in mail.text
     assert f"/dags/toy__feature_build/runs/{run_type}__2026-03-02" in mail.text
+
+
+def test_the_mail_says_what_the_task_failed_with(dags, outbox, kept):
+    """What the task's own callback keeps is what the run's mail says."""
+    kept["ingest.error"] = "DataError: sales of 2026-03-01 has no column <amount>"
+    tell(dags, run_type="scheduled")
+
+    assert "DataError: sales of 2026-03-01 has no column <amount>" in outbox[0].text
+    assert "no column &lt;amount&gt;" in outbox[0].html
+
+
+def test_a_task_keeps_its_error(kept):
+    """Class and message; a task without an exception keeps nothing."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from perennial_airflow.notices import keep_error
+
+    ti = RuntimeTaskInstance.model_construct(task_id="ingest")
+    keep_error({"ti": ti})
+    assert kept == {}
+    keep_error({"ti": ti, "exception": ValueError("x" * 9000)})
+    assert kept["ingest.error"].startswith("ValueError: xxx")
+    assert len(kept["ingest.error"]) == 4000
 
 
 @pytest.mark.parametrize("knows_task", [True, False])

@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from perennial import errors
 from perennial_airflow import defaults
-from perennial_airflow.notices import FailureMail
+from perennial_airflow.notices import FailureMail, keep_error
 
 STAGES = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
 DAILY = ("feature_build", "batch_scoring", "drift_monitoring")
@@ -65,7 +65,7 @@ def test_every_dag_says_what_it_does_and_whom_to_tell(dags, stage):
     assert dag.on_failure_callback == FailureMail(case="toy", to=("ops@example.org",))
     assert dag.catchup is False
     for task in dag.tasks:
-        assert (task.owner, task.retries, task.on_failure_callback) == ("perennial", 2, [])
+        assert (task.owner, task.retries, task.on_failure_callback) == ("perennial", 2, [keep_error])
         assert task.execution_timeout.total_seconds() == 3600
 
 

@@ -151,7 +151,11 @@ def _not_found(_hook: object, _conn_id: str) -> None:
 
 def test_a_failed_run_is_one_mail(catcher, make_context):
     """It names the DAG, the day, the task and the reason, all escaped."""
-    context = make_context(reason="task_failure", ti=SimpleNamespace(task_id="<b>ingest"), run_id="manual & mine")
+    context = make_context(
+        reason="task_failure",
+        ti=SimpleNamespace(task_id="<b>ingest", xcom_pull=lambda **_: None),
+        run_id="manual & mine",
+    )
 
     FailureMail(case="toy", to=("ops@example.org",))(context)
 

@@ -58,6 +58,7 @@ class FailedRun:
     day: str | None
     reason: str
     task_id: str | None = None
+    error: str | None = None
 
 
 def _strength(column: ColumnDrift) -> float:
