@@ -229,15 +229,8 @@ class Ledger:
 
     def monitors(self, case: str, *, days: int = 90) -> tuple[MonitorRecord, ...]:
         """Return the findings of the newest days that have one, newest first, one a day."""
-        newest = (
-            sa.select(sa.func.max(_monitors.c.id)).where(_monitors.c.case == case).group_by(_monitors.c.day)
-        )
-        query = (
-            sa.select(_monitors)
-            .where(_monitors.c.id.in_(newest))
-            .order_by(_monitors.c.day.desc())
-            .limit(days)
-        )
+        newest = sa.select(sa.func.max(_monitors.c.id)).where(_monitors.c.case == case).group_by(_monitors.c.day)
+        query = sa.select(_monitors).where(_monitors.c.id.in_(newest)).order_by(_monitors.c.day.desc()).limit(days)
         return tuple(_read(MonitorRecord, row["record"]) for row in self._all(query))
 
     def save_alert(self, alert: AlertRecord) -> None:
@@ -277,9 +270,7 @@ class Ledger:
         except ArgumentError as error:
             raise LedgerError("The ledger's URL is no SQLAlchemy URL. Check PERENNIAL_LEDGER_URL.") from error
         except OSError as error:
-            raise LedgerError(
-                f"The ledger's folder cannot be made: {error}. Check PERENNIAL_HOME."
-            ) from error
+            raise LedgerError(f"The ledger's folder cannot be made: {error}. Check PERENNIAL_HOME.") from error
 
     def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> None:
         """Append one row."""
@@ -365,9 +356,7 @@ def _plain_entry(entry: Entry) -> dict[str, Any]:
 def _entry(row: sa.RowMapping) -> Entry:
     """Return the entry of a row."""
     names = ("id", "case", "action", "who", "reason", "run", "from_version", "to_version", "day")
-    return Entry(
-        **{name: row[name] for name in names}, at=_with_zone(row["at"]), report=json.loads(row["report"])
-    )
+    return Entry(**{name: row[name] for name in names}, at=_with_zone(row["at"]), report=json.loads(row["report"]))
 
 
 def _read(kind: type[Kept], text: str) -> Kept:

@@ -73,12 +73,10 @@ def _append_only(table: str) -> None:
         for event, each in (("update or delete", "row"), ("truncate", "statement")):
             name = f"{table}_no_{event.split()[0]}"
             op.execute(
-                f"create trigger {name} before {event} on {table} for each {each} "
-                f"execute function {table}_refuse()"
+                f"create trigger {name} before {event} on {table} for each {each} execute function {table}_refuse()"
             )
         return
     for event in ("update", "delete"):
         op.execute(
-            f"create trigger {table}_no_{event} before {event} on {table} "
-            f"begin select raise(abort, '{REFUSAL}'); end"
+            f"create trigger {table}_no_{event} before {event} on {table} begin select raise(abort, '{REFUSAL}'); end"
         )

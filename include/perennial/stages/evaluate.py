@@ -1,0 +1,195 @@
+"""Hold a challenger against its gates, on the very holdout rows its training left alone.
+
+The holdout is the one of the challenger's manifest, read at the same table versions and checked by its
+fingerprint; the champion is measured on the same rows, and contacts the share of households that its own
+training chose.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from perennial.core import frames, gates, metrics, pipelines
+from perennial.core.gates import Contender
+from perennial.core.splits import Split
+from perennial.errors import DataError
+from perennial.io.ledger import Entry
+from perennial.io.registry import CHALLENGER, CHAMPION, RegisteredModel
+from perennial.records import GateReport, Window
+from perennial.spec import UseCase
+
+if TYPE_CHECKING:
+    from perennial.adapters import Adapters
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    case: UseCase, adapters: Adapters, *, version: str | None = None, now: datetime, who: str, run: str
+) -> GateReport:
+    """Return the gate report, kept in the ledger and as tags of the version; a failed gate does not raise.
+
+    Args:
+        case: its gates count as they are declared now.
+        adapters: registry, warehouse, lake and ledger.
+        version: what to evaluate; the challenger by default.
+        now: when, for the ledger.
+        who: who asked for it.
+        run: what started it.
+
+    Raises:
+        RegistryError: there is no challenger, or MLflow does not answer.
+        DataError: the holdout rows are not those of the training any more.
+    """
+    registry = adapters.registry
+    version = version or registry.required_version_of(case.name, CHALLENGER)
+    challenger = registry.load(case.name, version)
+    standing = registry.version_of(case.name, CHAMPION)
+    champion = None if standing is None else registry.load(case.name, standing)
+    holdout = _holdout(case, adapters, challenger=challenger, champion=champion)
+    report = _report(case, holdout, challenger, champion)
+    adapters.ledger.add(
+        Entry(
+            case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
+            to_version=version, day=report.as_of, report=report.to_json(),
+        )
+    )  # fmt: skip
+    registry.tag(case.name, version, _tags(report, now))
+    registry.describe(case.name, version, _card(case, report, challenger))
+    log.info("%s version %s against %s: %s", case.name, version, standing or "no champion", _reason(report))
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdout:
+    """The rows both models are measured on, and the days they span."""
+
+    rows: pa.Table
+    window: Window
+
+
+def _holdout(
+    case: UseCase, adapters: Adapters, *, challenger: RegisteredModel, champion: RegisteredModel | None
+) -> _Holdout:
+    """Return the holdout of the challenger's manifest with the features of both models."""
+    manifest = challenger.manifest
+    split = Split.from_json(manifest["split"])
+    pins = manifest["data_versions"]
+    models = [challenger] if champion is None else [challenger, champion]
+    wide = _with_features(case, models)
+    _check_columns(wide, adapters, pins=pins, champion=champion)
+    rows = adapters.warehouse.labelled(wide, split.days("holdout"), pins=pins)
+    own = rows.select(["day", case.entity, *challenger.numeric, *challenger.categorical, case.label.column])
+    if frames.fingerprint(own) != manifest["fingerprints"]["holdout"]:
+        raise DataError(
+            f"The {rows.num_rows} holdout rows of {case.name} version {challenger.version} are not the "
+            f"{manifest['rows']['holdout']} rows of its training: label.sql or a table has changed since. "
+            f"Train again: perennial train {case.name}."
+        )
+    return _Holdout(rows, split.holdout)
+
+
+def _with_features(case: UseCase, models: Sequence[RegisteredModel]) -> UseCase:
+    """Return the use case with the features of all the models, whatever the spec declares by now."""
+    numeric = tuple(dict.fromkeys(name for model in models for name in model.numeric))
+    categorical = tuple(dict.fromkeys(name for model in models for name in model.categorical))
+    features = case.features.model_copy(update={"numeric": numeric, "categorical": categorical})
+    return case.model_copy(update={"features": features})
+
+
+def _check_columns(
+    wide: UseCase, adapters: Adapters, *, pins: dict[str, int], champion: RegisteredModel | None
+) -> None:
+    """Refuse a holdout that lacks a feature of the champion."""
+    table = wide.features_table
+    present = set(adapters.lake.dataset(table, version=pins[table]).schema.names)
+    gone = [name for name in wide.features.columns if name not in present]
+    if gone and champion is not None:
+        raise DataError(
+            f"{table} has no column {', '.join(gone)}, which champion version {champion.version} needs, so the two "
+            "models cannot be compared. Let features.sql give it until a champion without it is promoted."
+        )
+
+
+def _report(
+    case: UseCase, holdout: _Holdout, challenger: RegisteredModel, champion: RegisteredModel | None
+) -> GateReport:
+    """Return the outcome of every gate."""
+    ours = _contender(case, holdout, challenger)
+    theirs = None if champion is None else _contender(case, holdout, champion)
+    baselines = challenger.manifest["baselines"]
+    results = gates.decide(case.gates, challenger=ours, champion=theirs, baselines=baselines, seed=case.training.seed)
+    measured = {"challenger": dict(ours.metrics), **baselines}
+    if theirs is not None:
+        measured["champion"] = dict(theirs.metrics)
+    return GateReport(
+        case=case.name,
+        version=challenger.version,
+        champion=None if champion is None else champion.version,
+        as_of=date.fromisoformat(challenger.manifest["as_of"]),
+        results=results,
+        metrics=measured,
+        holdout=holdout.window,
+        rows=holdout.rows.num_rows,
+    )
+
+
+def _contender(case: UseCase, holdout: _Holdout, model: RegisteredModel) -> Contender:
+    """Return a model's scores and metrics on the holdout."""
+    rows = holdout.rows
+    frame = frames.model_frame(rows, numeric=model.numeric, categorical=model.categorical)
+    score = pipelines.probabilities(model.pipeline, frame)
+    label = frames.numbers(rows[case.label.column])
+    scored = frames.scored(rows, label=label, score=score, entity=case.entity)
+    share = model.contacted_share
+    return Contender(scored, share, case.value, metrics.evaluate(scored, value=case.value, share=share))
+
+
+def _reason(report: GateReport) -> str:
+    """Return the outcome in a line."""
+    if not report.failed:
+        return f"passed all {len(report.results)} gates"
+    return f"failed {', '.join(result.name for result in report.failed)}"
+
+
+def _tags(report: GateReport, now: datetime) -> dict[str, str]:
+    """Return what MLflow's page shows of the report."""
+    outcome = {
+        f"gate.{result.name}"[:250]: f"{result.value:.6g} (margin {result.margin:+.6g})" for result in report.results
+    }
+    verdict = "failed" if report.failed else "passed"
+    return {"gates": verdict, "evaluated_at": now.isoformat(), "evaluated_against": str(report.champion), **outcome}
+
+
+def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
+    """Return the model card in Markdown."""
+    winner = model.manifest["winner"]["estimator"]
+    columns = sorted(report.metrics, key=lambda name: (name != "challenger", name != "champion", name))
+    head = f"| holdout metric | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
+    figures = [
+        f"| {metric} | {' | '.join(f'{report.metrics[column][metric]:.4f}' for column in columns)} |"
+        for metric in sorted(report.metrics["challenger"])
+    ]
+    outcomes = [
+        f"- {'passed' if gate.passed else '**failed**'}: {gate.name} {gate.value:.4f}, limit {gate.limit:.4f}"
+        for gate in report.results
+    ]
+    return "\n".join(
+        [
+            f"**{case.title}**: `{winner}`, as of {report.as_of}.",
+            f"Holdout: {report.rows} rows, from {report.holdout.start} up to, but not including, {report.holdout.end}.",
+            f"Expected profit is in {case.value.currency} per 1,000 households and day, with the highest "
+            f"{model.contacted_share:.0%} of the scores contacted.",
+            "",
+            head,
+            *figures,
+            "",
+            *outcomes,
+        ]
+    )
