@@ -178,7 +178,7 @@ def test_a_model_that_could_run_code_is_not_loaded(open_all_day: Shop):
 
     registry = open_all_day.adapters.registry
     registry.version_of("shop", "champion")
-    with mlflow.start_run():
+    with mlflow.start_run(experiment_id=mlflow.get_experiment_by_name("shop").experiment_id):
         dummy = DummyClassifier().fit([[0], [1]], [0, 1])
         logged = mlflow.sklearn.log_model(dummy, name="m", serialization_format="cloudpickle", pip_requirements=[])
     made = mlflow.MlflowClient().create_registered_model("foreign")

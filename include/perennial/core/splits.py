@@ -90,8 +90,8 @@ def check_days(parts: Split, *, present: Iterable[date], case: str) -> None:
         if missing:
             raise DataError(
                 f"{case}: {len(missing)} of {len(wanted)} snapshot days of the {part} part are missing: "
-                f"{_few(missing)}. Build them first (perennial run {case} --from {missing[0]} "
-                f"--to {missing[-1]}), or train with a later --as-of."
+                f"{_few(missing)}. Backfill {case}__feature_build from {missing[0]} to {missing[-1]} (by hand: "
+                f"perennial ingest and perennial features for each day), or train with another --as-of."
             )
 
 

@@ -98,9 +98,9 @@ def _read(case: UseCase, day: date, adapters: Adapters, *, champion: RegisteredM
     """Return the day's snapshot as it lies in the lake, with columns the spec may not know, and its scores."""
     table = case.features_table
     if not adapters.lake.has_day(table, day):
-        raise DataError(f"{table} has no snapshot of {day}. Build it: perennial features {case.name} --day {day}.")
+        raise DataError(f"{table} has no snapshot of {day}. Build it: perennial features {case.name} {day}.")
     if not adapters.lake.has_day(case.predictions_table, day):
-        raise DataError(f"{case.name} has no predictions of {day}. Score it: perennial score {case.name} --day {day}.")
+        raise DataError(f"{case.name} has no predictions of {day}. Score it: perennial score {case.name} {day}.")
     predictions = adapters.lake.read(case.predictions_table, Window.of_day(day))
     own = predictions.filter(pc.equal(predictions["model_version"], champion.version))
     return _Current(

@@ -29,7 +29,7 @@ def run(case: UseCase, day: date, adapters: Adapters, *, now: datetime, run: str
     ledger = adapters.ledger
     finding = ledger.monitor(case.name, day)
     if finding is None:
-        raise DataError(f"{case.name} has no finding of {day}. Look first: perennial monitor {case.name} --day {day}.")
+        raise DataError(f"{case.name} has no finding of {day}. Look first: perennial monitor {case.name} {day}.")
     trained = ledger.latest(case.name, "trained")
     requested = ledger.latest(case.name, "retrain requested", before=day)
     history = History(trained.day if trained else None, requested.day if requested else None)

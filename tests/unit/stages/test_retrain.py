@@ -54,5 +54,5 @@ def test_the_cool_down_keeps_the_next_days_silent(reigning: World):
 
 def test_a_day_that_was_not_monitored_has_no_answer(reigning: World):
     """Names the next step."""
-    with pytest.raises(DataError, match="perennial monitor toy --day 2026-02-19"):
+    with pytest.raises(DataError, match="perennial monitor toy 2026-02-19"):
         retrain.run(reigning.case, reigning.today, reigning.adapters, now=NOW)
