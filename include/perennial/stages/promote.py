@@ -50,7 +50,8 @@ def run(
         return _record(standing, changed=False)
     report = adapters.ledger.latest_report(case.name, version=version)
     _refuse_without_report(case, version, report=report, champion=champion)
-    entry = Entry(case.name, now, "promoted", who, reason, run, from_version=champion, to_version=version)
+    replaced = None if champion == version else champion
+    entry = Entry(case.name, now, "promoted", who, reason, run, from_version=replaced, to_version=version)
     written = adapters.ledger.promote(entry, after=standing)
     _project(case, adapters)
     log.info("%s version %s is the champion, was %s", case.name, version, champion)

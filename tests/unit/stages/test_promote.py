@@ -120,6 +120,17 @@ def test_the_aliases_follow_the_ledger(reigning: World):
     assert reigning.adapters.registry.aliases("toy")["champion"] == "1"
 
 
+def test_a_champion_that_the_ledger_does_not_know_is_taken_up(world: World):
+    """Its alias was set by hand; it passes its gates, and is not its own predecessor."""
+    world.train()
+    world.adapters.registry.set_alias("toy", "champion", "1")
+    world.evaluate()
+    record = promote.run(world.case, "1", world.adapters, who="ada", reason="known now", now=NOW)
+
+    assert (record.version, record.previous) == ("1", None)
+    assert world.adapters.ledger.champion("toy") == "1"
+
+
 def test_a_champion_outlives_its_use_case(reigning: World):
     """The folder may be deleted: the ledger still tells everything, and asks for no spec."""
     ledger = reigning.adapters.ledger
