@@ -25,6 +25,7 @@ class Component:
     steady_seconds: int
     stop_signal: str = "TERM"
     user: str | None = None
+    environment: str = ""
 
 
 # Started from the top, stopped from the bottom: whoever needs Postgres is gone before it.
@@ -39,7 +40,8 @@ def components(layout: Layout) -> tuple[Component, ...]:
         Component(
             "mail", _python("perennial.local.mail_catcher", str(layout.smtp_port), str(layout.mail)), "services", 2
         ),
-        Component("mlflow", _mlflow(layout), "services", 10),
+        # The server loads no model; the tasks do, and skops files too are refused where this is false.
+        Component("mlflow", _mlflow(layout), "services", 10, environment='MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false"'),
         Component("api-server", _airflow("api-server"), "airflow", 15),
         # Their log servers would listen on every interface; the files lie on this machine anyway.
         Component("scheduler", _airflow("scheduler", "--skip-serve-logs"), "airflow", 15),
@@ -129,4 +131,5 @@ def _program(layout: Layout, part: Component) -> dict[str, str]:
         "stdout_logfile_maxbytes": "20MB",
         "stdout_logfile_backups": "2",
         **({"user": part.user} if part.user else {}),
+        **({"environment": part.environment} if part.environment else {}),
     }

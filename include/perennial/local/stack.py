@@ -108,7 +108,7 @@ def _run_migrations(layout: Layout) -> None:
     Ledger(layout.database_url("perennial")).upgrade()
     log = layout.logs / "migrate.log"
     with log.open("wb") as output:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  our own program
             [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
             env=environment.component_environment(layout),
             cwd=layout.run,
