@@ -27,7 +27,7 @@ from perennial.local.layout import Layout
 from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 CLAIM = 1.5
 MANY, FEW = 40, 6
@@ -134,7 +134,7 @@ def measure_all(layout: Layout, folder: Path, *, steps: Steps) -> list[Cost]:
 
 def show(costs: Sequence[Cost], console: Console) -> float:
     """Print the table and return how many times an empty task's CPU a warm heavy one costs."""
-    table = Table("task", "tasks", "cpu-s a task", "wall s, median", "tasks/min", "x empty")
+    table = Table(Column("task", no_wrap=True), "tasks", "cpu-s each", "wall s", "tasks/min", "x empty")
     empty = costs[0].cpu
     for cost in costs:
         figures = (f"{cost.cpu:.2f}", f"{cost.wall:.2f}", f"{cost.a_minute:.0f}", f"{cost.cpu / empty:.2f}")

@@ -201,7 +201,7 @@ class AlertOperator(StageOperator):
         from perennial_airflow import notices
 
         if is_backfill(context):
-            raise AirflowSkipException("A backfill sends no mail.")
+            raise AirflowSkipException(f"{run_id_of(context)} is a backfill, and a backfill sends no mail.")
         return notices.send_finding(self.use_case(), self.finding, self.adapters(), run_url=run_url(context))
 
 
@@ -213,7 +213,7 @@ class RequestRetrainOperator(StageOperator):
         from perennial.stages import retrain
 
         if is_backfill(context):
-            raise AirflowSkipException("A backfill asks for no retraining.")
+            raise AirflowSkipException(f"{run_id_of(context)} is a backfill, and a backfill asks for no retraining.")
         decision = retrain.run(self.use_case(), day_of(context), self.adapters(), now=timezone.utcnow())
         if not decision.wanted:
             raise AirflowSkipException(decision.reason)

@@ -105,7 +105,7 @@ def test_silence_where_there_is_nothing_to_say(verdict, catcher, make_context, m
 
 def test_a_backfill_sends_no_mail(catcher, make_context, make_finding):
     """Not even about a finding."""
-    with pytest.raises(AirflowSkipException, match="A backfill sends no mail"):
+    with pytest.raises(AirflowSkipException, match="a backfill sends no mail"):
         alert(make_finding()).execute(make_context("backfill"))
     assert catcher.mails == []
 

@@ -202,7 +202,7 @@ def test_a_backfill_asks_for_no_retraining(fake_stage, make_context):
     """The stage is not even asked."""
     stage = fake_stage("retrain", gives=None)
 
-    with pytest.raises(AirflowSkipException, match="A backfill asks for no retraining"):
+    with pytest.raises(AirflowSkipException, match="a backfill asks for no retraining"):
         operators.RequestRetrainOperator(task_id="r", case="toy").execute(make_context("backfill"))
     assert stage.args == ()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -37,8 +37,10 @@ class PerennialPlugin(AirflowPlugin):
     """Shows the Models page in Airflow's navigation."""
 
     name = "perennial"
-    fastapi_apps = [{"app": app_on_first_request, "url_prefix": "/perennial", "name": "perennial"}]  # noqa: RUF012  Airflow's form
-    external_views = [  # noqa: RUF012  Airflow's form
+    fastapi_apps: ClassVar[list[dict[str, Any]]] = [
+        {"app": app_on_first_request, "url_prefix": "/perennial", "name": "perennial"}
+    ]
+    external_views: ClassVar[list[dict[str, Any]]] = [
         {
             "name": "Models",
             "href": "/perennial/models",
