@@ -31,19 +31,19 @@ def compute(number: int, folder: Path) -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     random = np.random.default_rng(number)
-    x = random.normal(size=(2000, 8))
-    y = (x[:, 0] + random.normal(size=2000) > 0).astype(int)
+    x = random.normal(size=(500, 8))
+    y = (x[:, 0] + random.normal(size=500) > 0).astype(int)
     for model in (
-        lightgbm.LGBMClassifier(n_estimators=10, n_jobs=2, verbose=-1),
-        HistGradientBoostingClassifier(max_iter=10),
+        lightgbm.LGBMClassifier(n_estimators=4, n_jobs=2, verbose=-1),
+        HistGradientBoostingClassifier(max_iter=4),
     ):
         assert model.fit(x, y).score(x, y) > 0.7
     assert np.linalg.svd(x, compute_uv=False).shape == (8,)
     rows = pa.table({"x": x[:, 0], "y": y})
     grouped = duckdb.connect().execute("select y, avg(x), count(*) from rows group by y").fetchall()
-    assert sum(count for _, _, count in grouped) == 2000
+    assert sum(count for _, _, count in grouped) == 500
     write_deltalake(str(folder / f"t{number}"), rows)
-    assert DeltaTable(str(folder / f"t{number}")).to_pyarrow_table().num_rows == 2000
+    assert DeltaTable(str(folder / f"t{number}")).to_pyarrow_table().num_rows == 500
     if number % 4 == 0:
         validate(rows)
     if number % 8 == 0:
