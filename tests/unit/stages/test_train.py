@@ -162,7 +162,7 @@ def test_missing_days_are_refused(lived: FakeAdapters):
     del lived.lake.tables["features/toy"][date(2026, 2, 12)]
 
     with pytest.raises(
-        DataError, match=r"1 of 3 snapshot days of the holdout part are missing: 2026-02-12.*Backfill toy__feature_build"
+        DataError, match=r"1 of 3 snapshot days of the holdout part are missing: 2026-02-12.*Backfill toy__"
     ):
         train.run(make_case(), AS_OF, lived, run="manual")
 
