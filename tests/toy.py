@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-
 from perennial.adapters import Adapters
 from perennial.catalog import read_folder
 from perennial.settings import Settings
@@ -131,12 +130,14 @@ def order_rows(days: int = 60, *, customers: int = 60, seed: int = 7) -> pa.Tabl
             midnight = datetime.combine(FIRST + timedelta(days=offset), datetime.min.time(), UTC)
             times.append(midnight + timedelta(minutes=int(rng.integers(0, 1440))))
             who.append(int(customer))
-    return pa.table({
-        "order_id": pa.array(range(len(who)), pa.int64()),
-        "customer": pa.array(who, pa.int64()),
-        "amount": pa.array(np.round(rng.uniform(1, 100, len(who)), 2)),
-        "ordered_at": pa.array(times, pa.timestamp("us", "UTC")),
-    })
+    return pa.table(
+        {
+            "order_id": pa.array(range(len(who)), pa.int64()),
+            "customer": pa.array(who, pa.int64()),
+            "amount": pa.array(np.round(rng.uniform(1, 100, len(who)), 2)),
+            "ordered_at": pa.array(times, pa.timestamp("us", "UTC")),
+        }
+    )
 
 
 def customer_rows(customers: int = 60) -> pa.Table:

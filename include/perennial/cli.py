@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from perennial import catalog
 from perennial.adapters import Adapters
-from perennial.errors import DataError, GateFailedError, PerennialError, RegistryError, SpecError
+from perennial.errors import DataError, GateFailedError, PerennialError, SpecError
 from perennial.local.commands import app as stack_commands
 from perennial.records import Record, Window
 from perennial.spec import UseCase
@@ -166,10 +166,7 @@ def _newest_snapshot(case: UseCase, adapters: Adapters) -> date:
 
 
 def _challenger(case: UseCase, adapters: Adapters) -> str:
-    version = adapters.registry.version_of(case.name, "challenger")
-    if version is None:
-        raise RegistryError(f"{case.name} has no challenger. Run `perennial train {case.name}` first.")
-    return version
+    return adapters.registry.required_version_of(case.name, "challenger")
 
 
 def _now() -> datetime:

@@ -6,6 +6,7 @@ PerennialError
 ├── LeakError         features know what comes after them   the author of the SQL can fix it
 ├── GateFailedError   a model is not good enough            nobody: the champion stays
 ├── RegistryError     the model registry refused            an operator can fix it
+│   └── NoModelError  no model has the alias yet            whoever trains can fix it
 ├── LedgerError       the ledger refused                    an operator can fix it
 ├── LakeError         a partition could not be written      an operator can fix it
 ├── MailError         an alert could not be delivered       an operator can fix it
@@ -58,6 +59,10 @@ class GateFailedError(PerennialError):
 
 class RegistryError(PerennialError):
     """The model registry refused, or does not answer."""
+
+
+class NoModelError(RegistryError):
+    """A use case has no challenger, or no champion, yet."""
 
 
 class LedgerError(PerennialError):

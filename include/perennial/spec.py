@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
+from croniter import croniter
 from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from perennial.contracts import Name, Source, Strict
@@ -43,8 +44,11 @@ def _allowed_estimator(path: str) -> str:
 
 
 def _five_fields(cron: str) -> str:
-    if len(cron.split()) != 5:
-        raise ValueError(f"cron {cron!r} needs five fields: minute hour day-of-month month day-of-week.")
+    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+        raise ValueError(
+            f"cron {cron!r} is none: it needs five fields within their ranges, "
+            "minute hour day-of-month month day-of-week, such as '0 4 * * 1'."
+        )
     return cron
 
 

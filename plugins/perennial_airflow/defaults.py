@@ -21,6 +21,7 @@ DAILY = CronPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_f
 # second time, and a wait that timed out has waited long enough. The first rule that matches decides.
 RETRY_POLICY = ExceptionRetryPolicy(
     [
+        RetryRule("perennial.errors.NoModelError", RetryAction.FAIL, reason="somebody has to train first"),
         RetryRule(
             [f"perennial.errors.{name}" for name in ("MailError", "RegistryError", "LedgerError", "LakeError")],
             RetryAction.RETRY,

@@ -160,7 +160,7 @@ def test_a_critical_expectation_of_the_table_stops_the_day(make_shop, adapters):
     suite = json.loads(json.dumps(toy.SUITE))
     suite["orders"][-1]["kwargs"]["max_value"] = 2
 
-    with pytest.raises(DataError, match=r"critical expectation on 2026-\d\d-\d\d: more than 500 orders a day: observed \d+"):
+    with pytest.raises(DataError, match=r"critical expectation on 2026-\d\d-\d\d: more than 500 orders a day: obs"):
         ingest.run(make_shop(suite_json=json.dumps(suite)), DAY, adapters)
     assert adapters.lake.version("raw/shop/orders") is None
 

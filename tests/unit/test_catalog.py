@@ -38,7 +38,8 @@ def test_a_use_case_carries_the_texts_of_its_files(use_cases):
 WRONG = [
     ({"trainning": {}}, r"shop/use_case.yaml is wrong:\n  trainning: unknown key. Did you mean 'training'\?"),
     ({"training__crom": "x"}, r"training.crom: unknown key. Did you mean 'cron'\?"),
-    ({"training__cron": "daily"}, r"training.cron: cron 'daily' needs five fields"),
+    ({"training__cron": "daily"}, r"training.cron: cron 'daily' is none: it needs five fields"),
+    ({"training__cron": "61 4 * * 1"}, r"training.cron: cron '61 4 \* \* 1' is none"),
     ({"gates": [{"metric": "roc_acu", "at_least": 0.5}]}, r"unknown metric 'roc_acu'. Did you mean 'roc_auc'\?"),
     ({"gates": [{"metric": "roc_auc", "at_leest": 0.5}]}, r"gates.0.at_leest: unknown key. Did you mean 'at_least'\?"),
     ({"gates": [{"metric": "roc_auc"}]}, "needs either at_least or at_most"),

