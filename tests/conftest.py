@@ -1,4 +1,4 @@
-"""A test that needs a program which is not there is skipped with the command that installs it; in CI that is a failure."""
+"""Switches of the whole test suite: what the machine lacks is skipped at home, with its cure, and an error in CI."""
 
 from __future__ import annotations
 
