@@ -2,7 +2,7 @@
 
 |   |   |
 |---|---|
-| starts | on the cron of the use case (`training.cron`), on `<case>/retrain_request`, or by hand |
+| starts | on the cron of the use case (`training.cron`), when `<case>__drift_monitoring` asks, or by hand |
 | parameter | `as_of`: the day to train as of, such as `2026-01-31`; empty means the newest published feature day |
 | updates | `<case>/challenger`, which starts `<case>__model_promotion` |
 

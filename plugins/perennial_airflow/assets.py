@@ -1,6 +1,7 @@
 """The assets of a use case: lineage, and the three events that start something.
 
-`challenger` starts model_promotion and `retrain_request` starts continuous_training; the others carry lineage only.
+`challenger` starts model_promotion; `retrain_request` starts continuous_training where its event has no partition key,
+so drift_monitoring, whose runs have one, starts it by a task; the others carry lineage only.
 """
 
 from __future__ import annotations

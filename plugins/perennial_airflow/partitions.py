@@ -54,10 +54,11 @@ def run_url(context: RunContext) -> str:
 
 
 def reasons_of(context: RunContext) -> tuple[str, ...]:
-    """Return the reasons in the asset events that started the run; none where a schedule or a user did."""
+    """Return the reasons that the run was started with, by asset events or by another DAG; none by a schedule."""
     events = context.get("triggering_asset_events") or {}
-    extras = (event.extra or {} for asset in events for event in events[asset])
-    return tuple(str(extra["reason"]) for extra in extras if extra.get("reason"))
+    extras = [event.extra or {} for asset in events for event in events[asset]]
+    given = [*extras, getattr(context.get("dag_run"), "conf", None) or {}]
+    return tuple(str(extra["reason"]) for extra in given if extra.get("reason"))
 
 
 def newest_version_in(context: RunContext) -> str | None:

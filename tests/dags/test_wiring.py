@@ -90,6 +90,15 @@ def test_mail_and_retraining_do_not_wait_for_each_other(dags):
     assert upstream(dag, "alert") == upstream(dag, "request_retrain") == {"wait_for_predictions", "monitor"}
 
 
+def test_a_request_starts_the_training_and_nothing_else_does(dags):
+    """The event of a run with a partition key starts no run, so a task does, and only once the request was made."""
+    dag = dags["toy__drift_monitoring"]
+
+    assert dag.get_task("start_training").trigger_dag_id == "toy__continuous_training"
+    assert dag.get_task("start_training").trigger_rule == "all_success"
+    assert dag.get_task("start_training").upstream_task_ids == {"request_retrain"}
+
+
 def test_events_start_training_and_promotion_only(dags):
     """Features and predictions carry lineage; if they started runs, a backfill would start a storm."""
     from airflow.serialization.encoders import ensure_serialized_asset
