@@ -91,7 +91,7 @@ class Airflow:
         self.unpause(dag)
         deadline = time.monotonic() + seconds
         while not (found := self.runs(dag, run_type="scheduled")) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS / 4)
+            time.sleep(POLL_SECONDS / 10)
         for run in found:
             ended = {"state": "failed", "note": "Ended by the demonstration, which trains as of a day of its own."}
             self.ask("PATCH", f"/dags/{dag}/dagRuns/{run.id}", json=ended)

@@ -87,6 +87,8 @@ class Demo:
         stages = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
         with self.steps.step("Read the DAGs"):
             self.airflow.await_dags([self.plan.dag(stage) for stage in stages])
+        # First, as long as there is no day that the run of the last tick could train on.
+        self.airflow.unpause_without_last_tick(self.plan.dag("continuous_training"))
         for stage in ("feature_build", "model_promotion"):
             self.airflow.unpause(self.plan.dag(stage))
 
@@ -104,7 +106,6 @@ class Demo:
             begun = datetime.now(UTC)
             with self.steps.step("Train the first model") as bar:
                 training = self.plan.dag("continuous_training")
-                self.airflow.unpause_without_last_tick(training)
                 run = self.airflow.trigger(training, conf={"as_of": str(self.plan.as_of)})
                 self.airflow.await_success(run, bar=bar)
             with self.steps.step("Hold it against its gates, promote") as bar:
