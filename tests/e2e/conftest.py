@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,8 +78,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.xdist_group("stack"))
-
-
-def alive(pids: list[int]) -> list[int]:
-    """Return those of the process ids that still exist."""
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and os.getpid() != pid]
