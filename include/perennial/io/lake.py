@@ -11,20 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.dataset import FileSystemDataset
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from perennial.errors import LakeError
 from perennial.records import Commit, Window
-
-if TYPE_CHECKING:
-    from pyarrow.dataset import Dataset
 
 WRITE_ATTEMPTS = 12  # each attempt reads the newest version, so the last of many writers still ends whole
 DAY = "day"
@@ -61,7 +59,7 @@ class Lake:
     def _write(self, table: str, day: date, rows: pa.Table, metadata: dict[str, str]) -> Commit:
         delta = self._open_or_create(table, rows.schema)
         written_before = delta.transaction_version(_marker(day))
-        if written_before is not None and _same_rows(_partition(delta, day), rows):
+        if written_before is not None and _same_rows(self._partition(delta, day), rows):
             return Commit(table, day, rows.num_rows, delta.version(), changed=False)
         write_deltalake(
             delta,
@@ -96,7 +94,7 @@ class Lake:
     def holds(self, table: str, day: date, rows: pa.Table) -> bool:
         """Tell whether a day's partition holds exactly `rows`, in any order."""
         delta = self._open(table)
-        return delta is not None and _same_rows(_partition(delta, day), _with_day(rows, day))
+        return delta is not None and _same_rows(self._partition(delta, day), _with_day(rows, day))
 
     def days(self, table: str) -> tuple[date, ...]:
         """Return the days that hold rows, oldest first."""
@@ -137,13 +135,10 @@ class Lake:
             return pa.table({name: pa.array([], pa.null()) for name in columns})
         return self.read(table, window, columns=columns)
 
-    def dataset(self, table: str, *, version: int | None = None) -> Dataset:
-        """Return a table at a version as an Arrow dataset, whose rows come by day, and within a day as written.
-
-        DuckDB queries it with its filters pushed down.
-        """
+    def dataset(self, table: str, *, version: int | None = None) -> FileSystemDataset:
+        """Return a table at a version, its rows by day, and within a day as written."""
         try:
-            return _by_day(DeltaTable(self._uri(table), version=version).to_pyarrow_dataset())
+            return _by_day(self._files(DeltaTable(self._uri(table), version=version)))
         except TableNotFoundError as error:
             raise LakeError(f"There is no table {table!r} in the lake. Run the stage that writes it first.") from error
         except DeltaError as error:
@@ -153,6 +148,15 @@ class Lake:
         """Return the newest commits with their metadata, newest first; none where there is no table."""
         delta = self._open(table)
         return [] if delta is None else delta.history(limit)
+
+    def _files(self, delta: DeltaTable) -> FileSystemDataset:
+        # Arrow's own file system reads without Python: deltalake's needs the interpreter's lock in Arrow's threads,
+        # and one read of some hundred hung for good.
+        folder = unquote(urlparse(delta.table_uri).path)
+        return delta.to_pyarrow_dataset(filesystem=SubTreeFileSystem(folder, LocalFileSystem()))
+
+    def _partition(self, delta: DeltaTable, day: date) -> pa.Table:
+        return self._files(delta).to_table(filter=pc.field(DAY) == day)
 
     def _uri(self, table: str) -> str:
         return str(self.root / table)
@@ -206,10 +210,6 @@ def _with_day(rows: pa.Table, day: date) -> pa.Table:
             missing = pc.fill_null(pc.is_nan(values), fill_value=False)
             rows = rows.set_column(position, field, pc.if_else(missing, pa.scalar(None, field.type), values))
     return rows.add_column(0, pa.field(DAY, pa.date32()), pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows))
-
-
-def _partition(delta: DeltaTable, day: date) -> pa.Table:
-    return delta.to_pyarrow_dataset().to_table(filter=pc.field(DAY) == day)
 
 
 def _same_rows(stored: pa.Table, rows: pa.Table) -> bool:

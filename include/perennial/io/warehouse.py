@@ -131,12 +131,7 @@ class Warehouse:
         self, connection: duckdb.DuckDBPyConnection, case: UseCase, source: Source, window: Window, *, pins: Pins
     ) -> None:
         table = case.raw_table(source.name)
-        connection.register("lake_rows", self.lake.dataset(table, version=_pinned(case, table, pins)))
-        connection.execute(
-            f"create or replace temp table raw_{source.name} as "
-            f"select * from lake_rows where {DAY} >= $start and {DAY} < $end",
-            {"start": window.start, "end": window.end},
-        )
+        connection.register(f"raw_{source.name}", self.lake.read(table, window, version=_pinned(case, table, pins)))
 
 
 def _pinned(case: UseCase, table: str, pins: Pins) -> int:
