@@ -58,8 +58,9 @@ def _rows(lake: Lake, table: str) -> int:
 def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:
     report = outcome.champion
     yield "champion", f"version {report['version']} as of {report['as_of']}, {report['rows']:,} rows held out"
+    names = {"challenger": f"version {report['version']}", "champion": f"version {report['champion']} before"}
     for name in SHOWN_METRICS:
-        values = {who: metrics[name] for who, metrics in report["metrics"].items() if name in metrics}
+        values = {names.get(who, who): found[name] for who, found in report["metrics"].items() if name in found}
         if values:
             yield f"  {name}", ", ".join(f"{who} {value:,.3f}" for who, value in values.items())
     gates = ", ".join(gate["name"] for gate in report["results"])
