@@ -22,7 +22,7 @@ status: .venv/.app
 	@.venv/bin/perennial status
 
 test: .venv/.dev
-	@$(RUN) pytest --numprocesses 2 --dist loadgroup
+	@$(RUN) pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/.dev
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy include plugins && .venv/bin/lint-imports

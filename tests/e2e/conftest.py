@@ -69,12 +69,3 @@ def pictures() -> Path:
     folder = CHECKOUT / ".ci-output"
     folder.mkdir(exist_ok=True)
     return folder
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests of the live stack in one worker, in the order of the file."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("stack"))

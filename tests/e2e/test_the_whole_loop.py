@@ -22,6 +22,9 @@ from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
 from perennial.settings import Settings, load_settings
 
+# `make test` gives a file to one worker, in its order: all of these run on one live stack.
+pytestmark = pytest.mark.e2e
+
 MAIL_SECONDS = 30.0
 
 

@@ -152,7 +152,6 @@ def airflow(site: compose.Site) -> Airflow:
     return Airflow(layout, login="admin")
 
 
-@pytest.mark.xdist_group("stack")
 def test_only_who_has_a_login_gets_in(site: compose.Site, airflow: Airflow) -> None:
     """FAB's users count: the made administrator, and nobody else."""
     url = f"http://127.0.0.1:{site.ports['api-server']}"
@@ -163,7 +162,6 @@ def test_only_who_has_a_login_gets_in(site: compose.Site, airflow: Airflow) -> N
     assert airflow.ask("GET", "/dags")["total_entries"] == 5
 
 
-@pytest.mark.xdist_group("stack")
 def test_a_celery_worker_builds_a_day(site: compose.Site, airflow: Airflow) -> None:
     """Both tasks of a real run go over Redis to the worker, and the day is in the lake."""
     from perennial.io.lake import Lake
@@ -181,7 +179,6 @@ def test_a_celery_worker_builds_a_day(site: compose.Site, airflow: Airflow) -> N
     assert all(task["id"] in worked for task in tasks)
 
 
-@pytest.mark.xdist_group("stack")
 def test_mlflow_takes_its_own_host_names_only(site: compose.Site) -> None:
     """Workers reach it by the service's name; a page elsewhere cannot make a browser talk to it."""
     url = f"http://127.0.0.1:{site.ports['mlflow']}/api/2.0/mlflow/experiments/search"
