@@ -46,6 +46,7 @@ class Page:
     categorical: tuple[str, ...]
     left_out: Mapping[str, str]
     psi_limit: float
+    drifted_share_limit: float
     rows: int
 
 
@@ -109,7 +110,7 @@ def _rendered(page: Page, reference: pd.DataFrame, current: pd.DataFrame) -> str
     numeric = [name for name in reference.columns if name not in categorical]
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
     # Evidently picks another measure by the number of rows unless it is told.
-    preset = DataDriftPreset(method="psi", threshold=page.psi_limit)
+    preset = DataDriftPreset(method="psi", threshold=page.psi_limit, drift_share=page.drifted_share_limit)
     snapshot = Report([preset]).run(
         Dataset.from_pandas(current, data_definition=definition),
         Dataset.from_pandas(reference, data_definition=definition),

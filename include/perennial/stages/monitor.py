@@ -245,6 +245,7 @@ def _page(
         categorical=tuple(name for name in fit if name in case.features.categorical),
         left_out=left_out,
         psi_limit=case.monitoring.psi_limit,
+        drifted_share_limit=case.monitoring.drifted_share_limit,
         rows=case.monitoring.report_rows,
     )
     return adapters.reports.write(page, current=rows, reference=adapters.registry.sample(champion.run_id))
