@@ -14,7 +14,8 @@ def page(**fields: object) -> Page:
     """Return a page about one number and one category."""
     plain: dict[str, object] = {
         "case": "toy", "title": "Who <b>returns</b>?", "day": date(2026, 3, 1), "model_version": "3", "numeric": ("a",),
-        "categorical": ("c",), "left_out": {"<x>": "all null"}, "psi_limit": 0.25, "drifted_share_limit": 0.3, "rows": 5,
+        "categorical": ("c",), "left_out": {"<x>": "all null"}, "psi_limit": 0.25, "drifted_share_limit": 0.3,
+        "rows": 5,
     }  # fmt: skip
     return Page(**plain | fields)  # type: ignore[arg-type]
 
