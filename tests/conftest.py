@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import toy
+from perennial.adapters import Adapters
+from perennial.spec import UseCase
 
 # What a machine may lack, and Debian's package that brings it.
 PACKAGES = {"chromium": "chromium", "redis-server": "redis-server"}
@@ -48,3 +53,25 @@ def pytest_make_collect_report(
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> UseCase:
+    """Return a valid use case with 60 days of orders."""
+    return toy.shop(tmp_path / "use_cases")
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path) -> Any:
+    """Return a builder of shops; a test names only what it is about."""
+
+    def make(**arguments: Any) -> UseCase:
+        return toy.shop(tmp_path / "use_cases", **arguments)
+
+    return make
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> Adapters:
+    """Return adapters whose state lies in the test's own folder."""
+    return toy.adapters(tmp_path / "home")
