@@ -154,7 +154,8 @@ def _resolved(schema: Mapping[str, Any], node: Any) -> Mapping[str, Any]:
 
 
 def _check_sql(case: UseCase, folder: Path) -> None:
-    keys = {"features.sql": case.features.sql, "label.sql": case.label.sql}
+    keys = {"label.sql": case.label.sql}
+    keys |= {"features.sql": case.features.sql} if case.features.sql is not None else {}
     keys |= {f"sources.{source.name}.select": source.select for source in case.sources if source.select}
     for key, name in keys.items():
         if not (folder / name).is_file():

@@ -29,7 +29,7 @@ class Replay(Strict):
     weeks: Annotated[int, Field(ge=1)] = 52
 
 
-RESERVED = {"day", "origin", "reasons"}  # columns that the lake adds to a source's own
+RESERVED = {"day", "origin", "place", "reasons", "payload", "trace"}  # columns that the lake adds to a source's own
 
 
 class Source(Strict):
@@ -52,6 +52,13 @@ class Source(Strict):
     sparse: bool = Field(default=False, description="days without rows are normal, the newest ones too")
     quarantine_limit: Share = Field(0.2, description="a day with a larger share of refused rows stops")
     replay: Replay | None = None
+    known_ahead_days: Annotated[
+        int, Field(ge=0, le=366, description="a plan: rows of so many days after a snapshot are known at it")
+    ] = 0
+    lateness_days: Annotated[
+        int, Field(ge=0, le=366, description="rows may come so many days late: a daily run reads those days again")
+    ] = 0
+    valid_from: str | None = Field(None, description="column of a reference table: the row is not known before it")
 
     @model_validator(mode="after")
     def _columns_hold_together(self) -> Self:

@@ -57,15 +57,69 @@ Estimator = Annotated[str, AfterValidator(_allowed_estimator)]
 Cron = Annotated[str, AfterValidator(_five_fields)]
 
 
-class Features(Strict):
-    """A SQL file that gives one row for each entity and asked day, and the columns it gives."""
+class WindowFeature(Strict):
+    """One aggregate of an entity's rows in the `days` days that end with the snapshot's day, that day included.
 
-    sql: str
+    Exactly one of `count`, `sum`, `count_distinct` and `days_since` says what; sums are exact to six decimals.
+    """
+
+    days: Annotated[int, Field(ge=1, le=1000)]
+    count: Literal["rows"] | None = None
+    sum: str | None = Field(None, description="column whose values are added up; null counts as 0")
+    count_distinct: str | None = Field(None, description="column whose different values are counted; null is none")
+    days_since: Literal["first", "last"] | None = Field(None, description="age in days of the first or last row")
+    where: str | None = Field(None, description="SQL condition over the source's columns")
+
+    @model_validator(mode="after")
+    def _one_aggregate(self) -> Self:
+        given = [name for name in ("count", "sum", "count_distinct", "days_since") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give one of count, sum, count_distinct, days_since; got {', '.join(given) or 'none of them'}."
+            )
+        return self
+
+
+class Windows(Strict):
+    """Windowed aggregates over one source by entity, declared instead of written: a long range costs one pass.
+
+    `features.sql` sees them as the table `windows` (day, entity, the columns): a row for each entity with a row of
+    the source in the longest window.
+    """
+
+    source: Name
+    columns: Annotated[Mapping[Name, WindowFeature], Field(min_length=1)]
+
+    @property
+    def longest(self) -> int:
+        """Return the days of the longest window."""
+        return max(column.days for column in self.columns.values())
+
+
+class Features(Strict):
+    """A SQL file that gives one row for each entity and asked day, and the columns it gives.
+
+    With `windows` the SQL may be left out: then the declared aggregates are the features.
+    """
+
+    sql: str | None = None
+    windows: Windows | None = None
     lookback_days: Annotated[
         int, Field(ge=1, le=1000, description="how many days before a snapshot the SQL may look at")
     ]
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _sql_or_windows(self) -> Self:
+        if self.sql is None and self.windows is None:
+            raise ValueError("features need `sql`, `windows`, or both.")
+        if self.windows is not None and self.windows.longest > self.lookback_days:
+            raise ValueError(
+                f"features.windows look back {self.windows.longest} days, lookback_days is {self.lookback_days}. "
+                f"Set lookback_days to {self.windows.longest} or more."
+            )
+        return self
 
     @model_validator(mode="after")
     def _each_name_once(self) -> Self:
@@ -84,12 +138,14 @@ class Features(Strict):
 
 
 class Label(Strict):
-    """A SQL file that gives (day, entity, label); an entity it leaves out has the label 0.
+    """A SQL file that gives (day, entity, label); an entity it leaves out has the label 0, or none with `drop`.
 
     The label of day D may look at the days D+1 .. D+horizon_days and no further.
     """
 
     sql: str
+    kind: Literal["binary", "number"] = "binary"
+    missing: Literal["zero", "drop"] = Field("zero", description="what an entity gets that the SQL leaves out")
     column: Name
     horizon_days: Annotated[int, Field(ge=1, le=365)]
 
@@ -268,6 +324,9 @@ class UseCase(Strict):
     retraining: Retraining = Retraining()
     alerts: Alerts
     approval: Literal["automatic"] = "automatic"
+    stale: Literal["show", "rebuild"] = Field(
+        "show", description="days whose sources changed: only show them, or rebuild those within lateness daily"
+    )
     _texts: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -341,9 +400,20 @@ class UseCase(Strict):
         """Return the lake table of a source's published rows."""
         return f"raw/{self.name}/{source}"
 
-    def quarantine_table(self, source: str) -> str:
-        """Return the lake table of a source's refused rows."""
-        return f"quarantine/{self.name}/{source}"
+    @property
+    def features_lineage(self) -> str:
+        """Return the lake table that says from which source days each snapshot was built."""
+        return f"lineage/{self.name}/features"
+
+    @property
+    def predictions_lineage(self) -> str:
+        """Return the lake table that says from which snapshot each day's scores were made."""
+        return f"lineage/{self.name}/predictions"
+
+    @property
+    def forgotten_table(self) -> str:
+        """Return the lake table of the hashed ids that must not come back."""
+        return f"forgotten/{self.name}"
 
     @property
     def ingested_table(self) -> str:
