@@ -29,7 +29,7 @@ class Replay(Strict):
     weeks: Annotated[int, Field(ge=1)] = 52
 
 
-RESERVED = {"day", "origin", "place", "reasons", "payload", "trace"}  # columns that the lake adds to a source's own
+RESERVED = {"day", "origin", "place", "reasons", "suite", "ingest_run", "payload", "trace"}  # columns that the lake adds to a source's own
 
 
 class Source(Strict):

@@ -7,9 +7,10 @@ written, and so that two writers of one day conflict instead of mixing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -26,6 +27,19 @@ from perennial.records import Commit, Window
 
 WRITE_ATTEMPTS = 12  # each attempt reads the newest version, so the last of many writers still ends whole
 DAY = "day"
+# Older versions stay readable for as long as a manifest may name them; `perennial forget` takes out what must go.
+KEPT = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a day's partition holds."""
+
+    rows: int
+    bytes: int
 
 
 class Lake:
@@ -46,9 +60,53 @@ class Lake:
         Raises:
             LakeError: the partition could not be written; what was there before is still there.
         """
-        rows = _with_day(rows, day)
-        with _translated(table, day):
-            return self._write(table, day, rows, dict(metadata))
+        return self.write_days(table, {day: rows}, metadata=metadata)[0]
+
+    def write_days(
+        self, table: str, rows: Mapping[date, pa.Table], *, metadata: Mapping[str, str], unlike: Sequence[str] = ()
+    ) -> tuple[Commit, ...]:
+        """Replace several days' partitions in one commit; days that hold the same rows already are left alone.
+
+        Args:
+            table: name of the table.
+            rows: the whole content of each day.
+            metadata: kept with the commit.
+            unlike: columns in which rows may differ and still count as the same.
+
+        Returns:
+            One commit a day, oldest first; all changed ones have the same version.
+
+        Raises:
+            LakeError: nothing was written; what was there before is still there.
+        """
+        return self.update_days(table, sorted(rows), lambda _stored: rows, metadata=metadata, unlike=unlike)
+
+    def update_days(
+        self,
+        table: str,
+        days: Sequence[date],
+        change: Callable[[Mapping[date, pa.Table]], Mapping[date, pa.Table]],
+        *,
+        metadata: Mapping[str, str],
+        unlike: Sequence[str] = (),
+    ) -> tuple[Commit, ...]:
+        """Read days, let `change` say what they shall hold, and write that in one commit.
+
+        Where another writer changed one of the days in between, both steps are done again on what it left, so that
+        no row is lost and none comes twice.
+
+        Args:
+            table: name of the table.
+            days: the partitions to read; `change` may answer with fewer or other ones.
+            change: from the stored rows of each of `days` that was written before, to the new rows by day.
+            metadata: kept with the commit.
+            unlike: columns in which rows may differ and still count as the same.
+
+        Raises:
+            LakeError: nothing was written; what was there before is still there.
+        """
+        with _translated(table, days):
+            return self._update(table, days, change, dict(metadata), tuple(unlike))
 
     @retry(
         retry=retry_if_exception_type(CommitFailedError),
@@ -56,23 +114,58 @@ class Lake:
         wait=wait_random_exponential(multiplier=0.05, max=2),
         reraise=True,
     )
-    def _write(self, table: str, day: date, rows: pa.Table, metadata: dict[str, str]) -> Commit:
-        delta = self._open_or_create(table, rows.schema)
-        written_before = delta.transaction_version(_marker(day))
-        if written_before is not None and _same_rows(self._partition(delta, day), rows):
-            return Commit(table, day, rows.num_rows, delta.version(), changed=False)
-        write_deltalake(
-            delta,
-            rows,
-            mode="overwrite",
-            predicate=f"{DAY} = '{day.isoformat()}'",
-            schema_mode="merge",
-            commit_properties=CommitProperties(
-                custom_metadata={**metadata, DAY: day.isoformat(), "rows": str(rows.num_rows)},
-                app_transactions=[Transaction(_marker(day), (written_before or 0) + 1)],
-            ),
-        )
-        return Commit(table, day, rows.num_rows, delta.version(), changed=True)
+    def _update(
+        self,
+        table: str,
+        days: Sequence[date],
+        change: Callable[[Mapping[date, pa.Table]], Mapping[date, pa.Table]],
+        metadata: dict[str, str],
+        unlike: tuple[str, ...],
+    ) -> tuple[Commit, ...]:
+        delta = self._open(table)
+        before = {day: _revision(delta, day) for day in days}
+        stored = self._partitions(delta, [day for day in days if before[day]])
+        wanted = {day: _with_day(rows, day) for day, rows in sorted(change(stored).items())}
+        changed = {
+            day: rows
+            for day, rows in wanted.items()
+            if not _revision(delta, day) or not _same_rows(self._content(delta, stored, day), rows, unlike)
+        }
+        if changed:
+            content = pa.concat_tables(changed.values(), promote_options="default")
+            if delta is None:
+                delta = self._create(table, content.schema)
+                if delta.version():  # another process was faster and has written: look again
+                    return self._update(table, days, change, metadata, unlike)
+            _overwrite(delta, changed, content, metadata)
+        version = 0 if delta is None else delta.version()
+        return tuple(Commit(table, day, rows.num_rows, version, changed=day in changed) for day, rows in wanted.items())
+
+    def revisions(self, table: str, days: Sequence[date]) -> dict[date, int]:
+        """Return how often the content of each of `days` was written or changed; 0 where it never was."""
+        delta = self._open(table)
+        return {day: _revision(delta, day) for day in days}
+
+    def held(self, table: str) -> dict[date, Held]:
+        """Return rows and bytes of each day that holds rows, from the table's log alone."""
+        delta = self._open(table)
+        found: dict[date, Held] = {}
+        if delta is None:
+            return found
+        actions = pa.table(delta.get_add_actions(flatten=True)).select(["partition.day", "num_records", "size_bytes"])
+        for row in actions.to_pylist():
+            day = date.fromisoformat(str(row["partition.day"]))
+            known = found.get(day, Held(0, 0))
+            found[day] = Held(known.rows + int(row["num_records"] or 0), known.bytes + int(row["size_bytes"]))
+        return found
+
+    def version_at(self, table: str, at: datetime) -> int | None:
+        """Return the version that was the newest at a moment; None where the table did not exist then."""
+        delta = self._open(table)
+        if delta is None:
+            return None
+        stamps = [(int(commit["version"]), int(commit["timestamp"])) for commit in delta.history()]
+        return max((version for version, stamp in stamps if stamp <= at.timestamp() * 1000), default=None)
 
     def version(self, table: str) -> int | None:
         """Return the newest version, None where the table does not exist."""
@@ -86,15 +179,12 @@ class Lake:
     def missing_days(self, table: str, days: Sequence[date]) -> tuple[date, ...]:
         """Return those of `days` that were never written, in the given order."""
         delta = self._open(table)
-        if delta is None:
-            return tuple(days)
-        with_rows = {date.fromisoformat(part[DAY]) for part in delta.partitions()}
-        return tuple(day for day in days if day not in with_rows and delta.transaction_version(_marker(day)) is None)
+        return tuple(day for day in days if not _revision(delta, day))
 
     def holds(self, table: str, day: date, rows: pa.Table) -> bool:
         """Tell whether a day's partition holds exactly `rows`, in any order."""
         delta = self._open(table)
-        return delta is not None and _same_rows(self._partition(delta, day), _with_day(rows, day))
+        return delta is not None and _same_rows(self._partitions(delta, [day])[day], _with_day(rows, day), ())
 
     def days(self, table: str) -> tuple[date, ...]:
         """Return the days that hold rows, oldest first."""
@@ -155,8 +245,18 @@ class Lake:
         folder = unquote(urlparse(delta.table_uri).path)
         return delta.to_pyarrow_dataset(filesystem=SubTreeFileSystem(folder, LocalFileSystem()))
 
-    def _partition(self, delta: DeltaTable, day: date) -> pa.Table:
-        return self._files(delta).to_table(filter=pc.field(DAY) == day)
+    def _partitions(self, delta: DeltaTable | None, days: Sequence[date]) -> dict[date, pa.Table]:
+        """Return the rows of each day; one read for all of them."""
+        if delta is None or not days:
+            return {}
+        rows = self._files(delta).to_table(filter=pc.field(DAY).isin(pa.array(days, pa.date32())))
+        if len(days) == 1:
+            return {days[0]: rows}
+        return {day: rows.filter(pc.equal(rows.column(DAY), pa.scalar(day, pa.date32()))) for day in days}
+
+    def _content(self, delta: DeltaTable | None, stored: Mapping[date, pa.Table], day: date) -> pa.Table:
+        """Return what a day holds, read now where `change` named a day that it was not shown."""
+        return stored[day] if day in stored else self._partitions(delta, [day])[day]
 
     def _uri(self, table: str) -> str:
         return str(self.root / table)
@@ -169,13 +269,34 @@ class Lake:
         except TableNotFoundError:
             return None  # another process has made the folder and not yet the first commit
 
-    def _open_or_create(self, table: str, schema: pa.Schema) -> DeltaTable:
-        delta = self._open(table)
-        if delta is None:
-            (self.root / table).mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(self._uri(table), schema=schema, partition_by=[DAY], mode="ignore")
-            delta = DeltaTable(self._uri(table))
-        return delta
+    def _create(self, table: str, schema: pa.Schema) -> DeltaTable:
+        (self.root / table).mkdir(parents=True, exist_ok=True)
+        DeltaTable.create(self._uri(table), schema=schema, partition_by=[DAY], mode="ignore", configuration=KEPT)
+        return DeltaTable(self._uri(table))
+
+
+def _overwrite(delta: DeltaTable, days: Mapping[date, pa.Table], content: pa.Table, metadata: dict[str, str]) -> None:
+    listed = ", ".join(f"'{day.isoformat()}'" for day in days)
+    write_deltalake(
+        delta,
+        content,
+        mode="overwrite",
+        predicate=f"{DAY} in ({listed})",
+        schema_mode="merge",
+        commit_properties=CommitProperties(
+            custom_metadata={**metadata, DAY: _span(days), "rows": str(content.num_rows)},
+            app_transactions=[Transaction(_marker(day), _revision(delta, day) + 1) for day in days],
+        ),
+    )
+
+
+def _span(days: Iterable[date]) -> str:
+    ordered = sorted(days)
+    return ordered[0].isoformat() if len(ordered) == 1 else f"{ordered[0]}..{ordered[-1]}"
+
+
+def _revision(delta: DeltaTable | None, day: date) -> int:
+    return 0 if delta is None else delta.transaction_version(_marker(day)) or 0
 
 
 def _by_day(dataset: FileSystemDataset) -> FileSystemDataset:
@@ -187,13 +308,13 @@ def _by_day(dataset: FileSystemDataset) -> FileSystemDataset:
 
 
 @contextmanager
-def _translated(table: str, day: date) -> Iterator[None]:
+def _translated(table: str, days: Sequence[date]) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise LakeError(
-            f"Day {day} of table {table!r} was not written: {error} What was there before is still there; "
-            "mend the cause (disk space, rights, another writer) and run the day again."
+            f"Day {_span(days)} of table {table!r} was not written: {error} What was there before is still there; "
+            "mend the cause (disk space, rights, another writer) and run it again."
         ) from error
 
 
@@ -212,16 +333,19 @@ def _with_day(rows: pa.Table, day: date) -> pa.Table:
     return rows.add_column(0, pa.field(DAY, pa.date32()), pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows))
 
 
-def _same_rows(stored: pa.Table, rows: pa.Table) -> bool:
-    if stored.num_rows != rows.num_rows or not set(rows.column_names) <= set(stored.column_names):
+def _same_rows(stored: pa.Table, rows: pa.Table, unlike: Sequence[str]) -> bool:
+    names = [name for name in rows.column_names if name not in unlike]
+    if stored.num_rows != rows.num_rows or not set(names) <= set(stored.column_names):
         return False
-    added_later = [name for name in stored.column_names if name not in rows.column_names]
+    added_later = [name for name in stored.column_names if name not in rows.column_names and name not in unlike]
     if any(stored.column(name).null_count < stored.num_rows for name in added_later):
         return False
-    return bool(_in_order(stored, rows.schema).equals(_in_order(rows, rows.schema)))
+    rows = rows.select(names)
+    stored = stored.select(names).cast(rows.schema)
+    return bool(stored.equals(rows) or _in_order(stored).equals(_in_order(rows)))
 
 
-def _in_order(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the columns of `schema`, sorted by all of them: equal for the same rows in any order."""
-    order = [(name, "ascending") for name in schema.names]
-    return table.select(schema.names).cast(schema).sort_by(order).combine_chunks()
+def _in_order(table: pa.Table) -> pa.Table:
+    """Return the rows sorted by all columns: equal for the same rows in any order."""
+    order = [(name, "ascending") for name in table.column_names]
+    return table.sort_by(order).combine_chunks()
