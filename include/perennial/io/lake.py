@@ -146,12 +146,14 @@ class Lake:
         delta = self._open(table)
         return {day: _revision(delta, day) for day in days}
 
-    def held(self, table: str) -> dict[date, Held]:
+    def held(self, table: str, *, version: int | None = None) -> dict[date, Held]:
         """Return rows and bytes of each day that holds rows, from the table's log alone."""
         delta = self._open(table)
         found: dict[date, Held] = {}
         if delta is None:
             return found
+        if version is not None:
+            delta.load_as_version(version)
         actions = pa.table(delta.get_add_actions(flatten=True)).select(["partition.day", "num_records", "size_bytes"])
         for row in actions.to_pylist():
             day = date.fromisoformat(str(row["partition.day"]))

@@ -1,8 +1,11 @@
 """SQL over pinned versions of the lake's tables; with the sources, the only importer of duckdb.
 
 A use case's SQL sees one view a source, named like it, and the table `days` with the asked snapshot days in its
-column `day`. Event sources are cut to the days the SQL may look at; of a reference table it sees the snapshot of the
-last asked day.
+column `day`. Of a source with a time it sees the published rows of the days it may look at; of a reference table the
+snapshot of the last asked day, without the rows that are valid only later. Declared windows are the table `windows`.
+
+A range of days is computed from one read of the lake, each day over exactly the rows that a run of that day alone
+would read, in the same order: so the results are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -10,20 +13,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.contracts import Source
 from perennial.errors import DataError, LakeError, SpecError
+from perennial.io import windows
 from perennial.io.lake import DAY, Lake
+from perennial.io.rows import PLACE, PUBLISHED, known_columns
 from perennial.records import Window
 from perennial.spec import UseCase
 
 Pins = Mapping[str, int]
+Tables = Mapping[str, pa.Table]
 MEMORY_LIMIT = "1500MB"  # several tasks run beside each other; what does not fit spills to disk
+ROWS_AT_ONCE = 2_000_000  # source rows that a range of days holds in memory; at least one day's window is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +48,150 @@ class Warehouse:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
-    def pins(self, case: UseCase) -> dict[str, int]:
-        """Return the newest version of each table that a use case reads: its sources and its snapshots."""
+    def pins(self, case: UseCase, *, known_at: datetime | None = None) -> dict[str, int]:
+        """Return the version of each table that a use case reads: the newest, or the newest at a moment."""
         tables = [case.raw_table(source.name) for source in case.sources] + [case.features_table]
-        versions = {table: self.lake.version(table) for table in tables}
+        if known_at is None:
+            versions = {table: self.lake.version(table) for table in tables}
+        else:
+            versions = {table: self.lake.version_at(table, known_at) for table in tables}
         return {table: version for table, version in versions.items() if version is not None}
 
-    def compute_features(self, case: UseCase, asked: Sequence[Asked], *, pins: Pins) -> tuple[pa.Table, ...]:
-        """Return, for each `Asked`, day, entity and features of its day, ordered by entity.
+    def source_rows(self, case: UseCase, days: Sequence[date], *, cut: date, pins: Pins) -> dict[str, pa.Table]:
+        """Return what the SQL may see for `days`, by source: published rows in the order of their days.
+
+        Args:
+            case: whose sources.
+            days: snapshot days; the rows begin with the lookback of the first.
+            cut: the last day that may be seen; of a plan, so many days later as it is known ahead.
+            pins: version of each raw table.
+
+        Raises:
+            LakeError: a source has no table yet.
+        """
+        first = min(days) - timedelta(days=case.features.lookback_days)
+        found = {}
+        for source in case.sources:
+            version = _pinned(case, case.raw_table(source.name), pins)
+            if source.is_reference:
+                found[source.name] = self._snapshot_of(case, source, max(days), cut=cut, version=version)
+            else:
+                last = cut + timedelta(days=source.known_ahead_days)
+                found[source.name] = self._published(case, source, Window(first, last + timedelta(days=1)), version)
+        return found
+
+    def features_over(self, case: UseCase, days: Sequence[date], tables: Tables) -> pa.Table:
+        """Return day, entity and features of `days`, ordered by day and entity, computed over given rows.
+
+        Args:
+            case: whose features.
+            days: snapshot days.
+            tables: the rows of each source, by its name, in the order of their days.
 
         Raises:
             SpecError: the SQL does not run, or gives other columns than the spec names.
             DataError: it gives an entity twice on one day.
         """
+        shown = dict(tables)
+        if case.features.windows is not None:
+            with _connection() as connection:
+                declared = list(windows.compute(case, case.features.windows, days, tables, connection=connection))
+            shown["windows"] = pa.concat_tables(declared)
+        return self._features(case, days, shown)
+
+    def compute_features(self, case: UseCase, asked: Sequence[Asked], *, pins: Pins) -> tuple[pa.Table, ...]:
+        """Return, for each `Asked`, day, entity and features of its days, ordered by day and entity.
+
+        Raises:
+            SpecError: the SQL does not run, or gives other columns than the spec names.
+            DataError: it gives an entity twice on one day.
+        """
+        return tuple(
+            self.features_over(case, each.days, self.source_rows(case, each.days, cut=each.cut, pins=pins))
+            for each in asked
+        )
+
+    def feature_days(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> Iterator[tuple[date, pa.Table]]:
+        """Yield each of `days` with its features, oldest first, from few reads of the lake.
+
+        Raises:
+            SpecError: the SQL does not run, or gives other columns than the spec names.
+            DataError: it gives an entity twice on one day.
+        """
+        for chunk in self._chunks(case, sorted(days), pins=pins):
+            tables = self.source_rows(case, chunk, cut=chunk[-1], pins=pins)
+            sources = _ByDay.of(case, tables)
+            for day, declared in self._declared(case, chunk, tables):
+                shown = sources.seen_on(day)
+                references = [source for source in case.sources if source.is_reference]
+                for source in references if len(chunk) > 1 else ():
+                    version = _pinned(case, case.raw_table(source.name), pins)
+                    shown[source.name] = self._snapshot_of(case, source, day, cut=day, version=version)
+                yield day, self._features(case, [day], {**shown, **declared})
+
+    def _declared(self, case: UseCase, days: Sequence[date], tables: Tables) -> Iterator[tuple[date, Tables]]:
+        """Yield each day with its declared windows, if there are any."""
+        if case.features.windows is None:
+            yield from ((day, {}) for day in days)
+            return
+        with _connection() as connection:
+            found = windows.compute(case, case.features.windows, days, tables, connection=connection)
+            yield from ((day, {"windows": rows}) for day, rows in zip(days, found, strict=True))
+
+    def _chunks(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> Iterator[Sequence[date]]:
+        """Cut ascending days so that the source rows of each part stay within ROWS_AT_ONCE, or it is one day."""
+        tables = [case.raw_table(source.name) for source in case.sources if not source.is_reference]
+        held: dict[date, int] = {}
+        for table in tables:
+            for day, content in self.lake.held(table, version=pins.get(table)).items():
+                held[day] = held.get(day, 0) + content.rows
+        chunk: list[date] = []
+        for day in days:
+            start = (chunk or [day])[0] - timedelta(days=case.features.lookback_days)
+            if chunk and sum(rows for each, rows in held.items() if start <= each <= day) > ROWS_AT_ONCE:
+                yield chunk
+                chunk = []
+            chunk.append(day)
+        if chunk:
+            yield chunk
+
+    def _features(self, case: UseCase, days: Sequence[date], shown: Tables) -> pa.Table:
+        """Run the SQL, or take the declared windows themselves, and check what came out."""
+        file = case.features.sql
+        found = shown["windows"] if file is None else _run(case, file, days, shown)
         wanted = [DAY, case.entity, *case.features.columns]
-        results = []
-        for found in self._query(case, case.features.sql, asked, pins=pins):
-            _check_columns(case, case.features.sql, found, wanted)
-            rows = _as_features(case, found.select(wanted)).sort_by([(DAY, "ascending"), (case.entity, "ascending")])
-            _check_entities(case, case.features.sql, rows)
-            results.append(rows)
-        return tuple(results)
+        what = file or "use_case.yaml (features.windows)"
+        _check_columns(case, what, found, wanted)
+        rows = _as_features(case, what, found.select(wanted))
+        if file is not None:
+            rows = rows.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
+            _check_entities(case, what, rows)
+        return rows
+
+    def _published(self, case: UseCase, source: Source, window: Window, version: int) -> pa.Table:
+        rows = self.lake.read(case.raw_table(source.name), window, version=version)
+        return known_columns(rows.filter(pc.equal(rows.column(PLACE), PUBLISHED)))
+
+    def _snapshot_of(self, case: UseCase, source: Source, day: date, *, cut: date, version: int) -> pa.Table:
+        found = self.lake.snapshot_day(case.raw_table(source.name), day, version=version)
+        rows = self._published(case, source, Window.of_day(found), version)
+        if source.valid_from is None:
+            return rows
+        return rows.filter(
+            pc.less(rows.column(source.valid_from).cast(pa.date32()), pa.scalar(cut + timedelta(days=1)))
+        )
 
     def labels(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> pa.Table:
         """Return day, entity and label of the entities that `label.sql` names on each asked day.
 
         The caller asks for matured days only: the SQL sees the sources up to the last day plus the horizon.
         """
-        asked = Asked(tuple(days), cut=max(days) + case.horizon)
-        (found,) = self._query(case, case.label.sql, [asked], pins=pins)
+        tables = self.source_rows(case, days, cut=max(days) + case.horizon, pins=pins)
+        found = _run(case, case.label.sql, days, tables)
         wanted = [DAY, case.entity, case.label.column]
         _check_columns(case, case.label.sql, found, wanted)
         _check_entities(case, case.label.sql, found)
-        label = found.column(case.label.column).cast(pa.int8())
+        label = found.column(case.label.column).cast(LABELS[case.label.kind])
         return found.select(wanted).set_column(2, case.label.column, label)
 
     def snapshots(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> pa.Table:
@@ -94,44 +213,64 @@ class Warehouse:
         return rows.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
 
     def labelled(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> pa.Table:
-        """Return the snapshots with their labels as the last column, 0 where `label.sql` leaves an entity out."""
+        """Return the snapshots with their labels as the last column, ordered by day and entity.
+
+        An entity that `label.sql` leaves out has the label 0, or is left out where `label.missing` is "drop".
+        """
         rows = self.snapshots(case, days, pins=pins)
-        joined = rows.join(self.labels(case, days, pins=pins), keys=[DAY, case.entity], join_type="left outer")
-        label = pc.fill_null(joined.column(case.label.column), pa.scalar(0, pa.int8()))
+        how = "left outer" if case.label.missing == "zero" else "inner"
+        joined = rows.join(self.labels(case, days, pins=pins), keys=[DAY, case.entity], join_type=how)
+        kind = LABELS[case.label.kind]
+        label = pc.fill_null(joined.column(case.label.column).cast(kind), pa.scalar(0, kind))
         position = joined.schema.get_field_index(case.label.column)
         joined = joined.set_column(position, case.label.column, label)
         return joined.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
 
-    def _query(self, case: UseCase, file: str, asked: Sequence[Asked], *, pins: Pins) -> Iterator[pa.Table]:
-        first = min(min(each.days) for each in asked) - timedelta(days=case.features.lookback_days)
-        window = Window(first, max(each.cut for each in asked) + timedelta(days=1))
-        with _connection() as connection:
-            for source in case.sources:
-                if not source.is_reference:
-                    self._copy(connection, case, source, window, pins=pins)
-            for each in asked:
-                self._show(connection, case, each, pins=pins)
-                try:
-                    yield connection.sql(case.text(file)).to_arrow_table()
-                except duckdb.Error as error:
-                    raise SpecError(f"{case.name}/{file} does not run: {error}") from error
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, case: UseCase, asked: Asked, *, pins: Pins) -> None:
-        """Let the views that the SQL names show what it may know: events up to the cut, and reference tables."""
-        connection.register("days", pa.table({DAY: pa.array(asked.days, pa.date32())}))
-        for source in case.sources:
-            if source.is_reference:
-                table = case.raw_table(source.name)
-                snapshot = self.lake.snapshot_day(table, max(asked.days), version=_pinned(case, table, pins))
-                self._copy(connection, case, source, Window.of_day(snapshot), pins=pins)
-            shown = "" if source.is_reference else f" where {DAY} <= date '{asked.cut}'"
-            connection.execute(f"create or replace temp view {source.name} as select * from raw_{source.name}{shown}")
+LABELS = {"binary": pa.int8(), "number": pa.float64()}
 
-    def _copy(
-        self, connection: duckdb.DuckDBPyConnection, case: UseCase, source: Source, window: Window, *, pins: Pins
-    ) -> None:
-        table = case.raw_table(source.name)
-        connection.register(f"raw_{source.name}", self.lake.read(table, window, version=_pinned(case, table, pins)))
+
+class _ByDay:
+    """Source rows in the order of their days, of which each day sees a slice."""
+
+    def __init__(self, case: UseCase, tables: Tables, starts: Mapping[str, np.ndarray]) -> None:
+        self.case, self.tables, self._days = case, tables, starts
+
+    @classmethod
+    def of(cls, case: UseCase, tables: Tables) -> _ByDay:
+        """Return the view over tables as `source_rows` gives them."""
+        whole = {name: rows.combine_chunks() for name, rows in tables.items()}
+        days = {
+            source.name: whole[source.name].column(DAY).cast(pa.int32()).to_numpy()
+            for source in case.sources
+            if not source.is_reference
+        }
+        return cls(case, whole, days)
+
+    def seen_on(self, day: date) -> dict[str, pa.Table]:
+        """Return what a run of `day` alone would read."""
+        shown = dict(self.tables)
+        number = (day - EPOCH).days
+        for name, days in self._days.items():
+            ends = number + self.case.source(name).known_ahead_days + 1
+            first, last = np.searchsorted(days, [number - self.case.features.lookback_days, ends])
+            shown[name] = self.tables[name].slice(int(first), int(last - first))
+        return shown
+
+
+EPOCH = date(1970, 1, 1)
+
+
+def _run(case: UseCase, file: str, days: Sequence[date], tables: Tables) -> pa.Table:
+    """Return what one of the use case's SQL files gives over the given rows."""
+    with _connection() as connection:
+        connection.register("days", pa.table({DAY: pa.array(days, pa.date32())}))
+        for name, rows in tables.items():
+            connection.register(name, rows)
+        try:
+            return connection.sql(case.text(file)).to_arrow_table()
+        except duckdb.Error as error:
+            raise SpecError(f"{case.name}/{file} does not run: {error}") from error
 
 
 def _pinned(case: UseCase, table: str, pins: Pins) -> int:
@@ -160,16 +299,14 @@ def _check_columns(case: UseCase, file: str, found: pa.Table, wanted: Sequence[s
         )
 
 
-def _as_features(case: UseCase, rows: pa.Table) -> pa.Table:
+def _as_features(case: UseCase, file: str, rows: pa.Table) -> pa.Table:
     """Return numbers as doubles and categories as text, which is what models are trained on."""
     kinds = dict.fromkeys(case.features.numeric, pa.float64()) | dict.fromkeys(case.features.categorical, pa.string())
     kinds[DAY] = pa.date32()
     try:
         return rows.cast(pa.schema([pa.field(f.name, kinds.get(f.name, f.type)) for f in rows.schema]))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SpecError(
-            f"{case.name}/{case.features.sql} gives a column of another type than declared: {error}"
-        ) from error
+        raise SpecError(f"{case.name}/{file} gives a column of another type than declared: {error}") from error
 
 
 def _check_entities(case: UseCase, file: str, rows: pa.Table) -> None:
