@@ -6,11 +6,14 @@ PERENNIAL_REPLAY_WEEKS earlier, folded into the span; every date and time of a r
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,6 +42,24 @@ ACCEPTED: dict[ColumnType, tuple[str, ...]] = {
 }
 
 
+REJECTED = pa.schema([("payload", pa.string()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a source gives for one day.
+
+    Attributes:
+        day: the UTC day.
+        rows: the day's rows under the contract's names and types.
+        rejected: columns `payload` and `reason`; records that could not be decoded or typed.
+    """
+
+    day: date
+    rows: pa.Table
+    rejected: pa.Table
+
+
 class Sources:
     """Reads sources; `injected` is a folder of Parquet files, one a source, whose days replace the replayed ones."""
 
@@ -54,26 +75,41 @@ class Sources:
             DataError: a file is missing or unreadable, a column is gone or of another type, or the day
                 has not arrived: it is empty, and so is every later day.
         """
-        injected = self._injected_day(source, day)
-        if injected is not None:
-            return _contracted(source, injected, extra=ORIGIN)
-        recorded = self._recorded_day(source, day)
-        with duckdb.connect() as connection:
-            _register_files(connection, source, recorded)
-            query = _query(case, source)
-            _check_columns(connection, source, query)
-            rows = _rows_of_day(connection, source, query, recorded)
-            if not rows.num_rows and not source.is_reference and not source.sparse:
-                _refuse_future_day(connection, source, query, day=day, recorded=recorded)
-        rows = _contracted(source, rows)
-        return rows if source.replay is None else _moved(rows, days=(day - recorded).days)
+        return next(self.read_days(case, source, [day])).rows
+
+    def read_days(self, case: UseCase, source: Source, days: Sequence[date]) -> Iterator[Delivery]:
+        """Yield what each of the days holds, in their order, also of days without rows; one pass over the source.
+
+        Args:
+            case: holds the texts of the source's SQL files.
+            source: what to read.
+            days: ascending; they need not be consecutive.
+
+        Raises:
+            SetupError, DataError: as `read_day`; the days before the one that cannot be read are yielded first.
+        """
+        injected = self._injected_days(source, days)
+        recorded = {day: self._recorded_day(source, day) for day in days if day not in injected}
+        one_by_one = source.daily_drop or source.is_reference
+        rows: Mapping[date, pa.Table] = {}
+        for day in days:
+            if day in injected:
+                yield Delivery(day, _contracted(source, injected[day], extra=ORIGIN), REJECTED.empty_table())
+                continue
+            shown = recorded[day]
+            if shown not in rows:
+                rows = _read(case, source, [shown] if one_by_one else sorted(set(recorded.values())))
+            if not rows[shown].num_rows and not source.is_reference and not source.sparse:
+                _refuse_future_day(case, source, day=day, recorded=shown, known=rows)
+            moved = rows[shown] if source.replay is None else _moved(rows[shown], days=(day - shown).days)
+            yield Delivery(day, moved, REJECTED.empty_table())
 
     def read_strays(self, case: UseCase, source: Source, day: date) -> pa.Table:
         """Return the rows that no day will ever show: without a time, or older than 1990.
 
         Of a daily drop, also the rows that lie outside its day. A reference table has none.
         """
-        if source.is_reference or self._injected_day(source, day) is not None:
+        if source.is_reference or self._injected_days(source, [day]):
             return _empty(source)
         recorded = self._recorded_day(source, day)
         with duckdb.connect() as connection:
@@ -95,18 +131,15 @@ class Sources:
         laps = max((shifted - source.replay.first).days // span, 0)
         return shifted - timedelta(days=laps * span)
 
-    def _injected_day(self, source: Source, day: date) -> pa.Table | None:
+    def _injected_days(self, source: Source, days: Sequence[date]) -> Mapping[date, pa.Table]:
         path = None if self.injected is None else self.injected / f"{source.name}.parquet"
         if source.replay is None or source.is_reference or path is None or not path.is_file():
-            return None
-        start, end = _bounds(day)
+            return {}
         with duckdb.connect() as connection:
             connection.read_parquet(str(path)).create_view("injected")
-            time = _quoted(str(source.time_column))
-            rows = connection.sql(
-                f"select * from injected where {time} >= $start and {time} < $end", params={"start": start, "end": end}
-            ).to_arrow_table()
-        return rows if rows.num_rows else None
+            where, parameters = _within(source, days)
+            rows = connection.sql(f"select * from injected where {where}", params=parameters).to_arrow_table()
+        return {day: found for day, found in _by_day(source, rows, days).items() if found.num_rows}
 
 
 def path_of(source: Source, view: str, day: date) -> Path:
@@ -162,25 +195,67 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, source: Source, query:
             )
 
 
-def _rows_of_day(connection: duckdb.DuckDBPyConnection, source: Source, query: str, day: date) -> pa.Table:
-    columns = ", ".join(_quoted(name) for name in source.columns)
-    query = f"select {columns} from ({query})"
+def _read(case: UseCase, source: Source, days: Sequence[date]) -> Mapping[date, pa.Table]:
+    """Return the rows of each day from one read of the files that lie there for the first of them."""
+    with duckdb.connect() as connection:
+        _register_files(connection, source, days[0])
+        query = _query(case, source)
+        _check_columns(connection, source, query)
+        columns = ", ".join(_quoted(name) for name in source.columns)
+        where, parameters = _within(source, days)
+        try:
+            rows = connection.sql(f"select {columns} from ({query}) where {where}", params=parameters).to_arrow_table()
+        except duckdb.Error as error:
+            raise DataError(f"Source {source.name!r} cannot be read for {days[0]}: {error}") from error
+    return _by_day(source, _contracted(source, rows), days)
+
+
+def _within(source: Source, days: Sequence[date]) -> tuple[str, dict[str, date]]:
+    """Return the condition that a row lies within one of the days, and its parameters."""
+    if source.is_reference:
+        return "true", {}
+    time = _quoted(str(source.time_column))
+    conditions: list[str] = []
     parameters: dict[str, date] = {}
-    if source.time_column is not None:
-        start, end = _bounds(day)
-        time = _quoted(source.time_column)
-        query, parameters = f"{query} where {time} >= $start and {time} < $end", {"start": start, "end": end}
-    try:
-        return connection.sql(query, params=parameters).to_arrow_table()
-    except duckdb.Error as error:
-        raise DataError(f"Source {source.name!r} cannot be read for {day}: {error}") from error
+    for place, (start, end) in enumerate(_runs(days)):
+        conditions.append(f"({time} >= $start{place} and {time} < $end{place})")
+        parameters |= {f"start{place}": start, f"end{place}": end}
+    return " or ".join(conditions), parameters
+
+
+def _runs(days: Sequence[date]) -> Iterator[tuple[date, date]]:
+    """Yield the half-open runs of consecutive days."""
+    start = end = days[0]
+    for day in days:
+        if day > end:
+            yield start, end
+            start = day
+        end = day + timedelta(days=1)
+    yield start, end
+
+
+def _by_day(source: Source, rows: pa.Table, days: Sequence[date]) -> dict[date, pa.Table]:
+    """Return the rows of each day, in the order that they came in; a reference table's belong to every day."""
+    if source.is_reference:
+        return dict.fromkeys(days, rows)
+    placed = rows.column(source.time_column).cast(pa.date32()).cast(pa.int32()).to_numpy()
+    if (placed[1:] < placed[:-1]).any():
+        order = np.argsort(placed, kind="stable")
+        placed, rows = placed[order], rows.take(order)
+    numbers = np.array(days, dtype="datetime64[D]").astype(np.int32)
+    starts, ends = (np.searchsorted(placed, numbers, side=side) for side in ("left", "right"))
+    return {day: rows.slice(start, end - start) for day, start, end in zip(days, starts, ends, strict=True)}
 
 
 def _refuse_future_day(
-    connection: duckdb.DuckDBPyConnection, source: Source, query: str, *, day: date, recorded: date
+    case: UseCase, source: Source, *, day: date, recorded: date, known: Mapping[date, pa.Table]
 ) -> None:
-    time = _quoted(str(source.time_column))
-    (newest,) = connection.execute(f"select max({time})::date from ({query})").fetchall()[0]
+    if any(rows.num_rows for later, rows in known.items() if later > recorded):
+        return
+    with duckdb.connect() as connection:
+        _register_files(connection, source, recorded)
+        time = _quoted(str(source.time_column))
+        (newest,) = connection.execute(f"select max({time})::date from ({_query(case, source)})").fetchall()[0]
     if newest is None or newest < recorded:
         raise DataError(
             f"Source {source.name!r} has no rows for {day} and none later (newest: {newest}): the day has not "
