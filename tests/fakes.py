@@ -151,11 +151,15 @@ class FakeLake:
 
 
 class FakeWarehouse:
-    """Snapshots out of a fake lake, labels out of a dictionary of the people who return."""
+    """Snapshots out of a fake lake, labels out of a dictionary of the people who return.
+
+    Where `given` has a day, its labels are those numbers by person, and a person who is not in it has none.
+    """
 
     def __init__(self, lake: FakeLake) -> None:
         self.lake = lake
         self.returning: dict[date, list[int]] = {}
+        self.given: dict[date, dict[int, float]] = {}
 
     def pins(self, case: UseCase) -> dict[str, int]:
         """Return the version of the features table."""
@@ -173,23 +177,32 @@ class FakeWarehouse:
         return table.sort_by([("day", "ascending"), (case.entity, "ascending")])
 
     def labels(self, case: UseCase, days: Sequence[date], *, pins: Mapping[str, int]) -> pa.Table:
-        """Return a row for each one who returns."""
-        pairs = [(day, person) for day in days for person in self.returning.get(day, [])]
+        """Return a row for each one who has a label: who returns, or whom `given` names."""
+        found = [(day, *pair) for day in days for pair in self._of_day(day).items()]
         return pa.table(
             {
-                "day": pa.array([day for day, _ in pairs], pa.date32()),
-                case.entity: pa.array([person for _, person in pairs], pa.int64()),
-                case.label.column: pa.array([1] * len(pairs), pa.int8()),
+                "day": pa.array([day for day, _, _ in found], pa.date32()),
+                case.entity: pa.array([person for _, person, _ in found], pa.int64()),
+                case.label.column: pa.array([label for _, _, label in found]).cast(self._type(case)),
             }
         )
 
     def labelled(self, case: UseCase, days: Sequence[date], *, pins: Mapping[str, int]) -> pa.Table:
-        """Return the snapshots with their labels."""
+        """Return the snapshots with their labels; who has none gets 0, or is left out."""
         rows = self.snapshots(case, days, pins=pins)
-        known = {(row["day"], row[case.entity]) for row in self.labels(case, days, pins=pins).to_pylist()}
+        known = self.labels(case, days, pins=pins).to_pylist()
+        named = {(row["day"], row[case.entity]): row[case.label.column] for row in known}
         pairs = zip(rows["day"].to_pylist(), rows[case.entity].to_pylist(), strict=True)
-        label = pa.array([int(pair in known) for pair in pairs], pa.int8())
-        return rows.append_column(case.label.column, label)
+        absent = 0 if case.label.missing == "zero" else None
+        label = pa.array([named.get(pair, absent) for pair in pairs]).cast(self._type(case))
+        rows = rows.append_column(case.label.column, label)
+        return rows.filter(pc.is_valid(rows[case.label.column]))
+
+    def _of_day(self, day: date) -> dict[int, float]:
+        return self.given.get(day, dict.fromkeys(self.returning.get(day, []), 1.0))
+
+    def _type(self, case: UseCase) -> pa.DataType:
+        return pa.int8() if case.label.kind == "binary" else pa.float64()
 
 
 @dataclass

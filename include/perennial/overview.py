@@ -15,7 +15,7 @@ from perennial.errors import LakeError, LedgerError, PerennialError, RegistryErr
 from perennial.records import AlertRecord, GateReport, MonitorRecord, Record
 from perennial.spec import METRICS, BaselineGate, UseCase
 
-SHOWN = ("expected_profit", "return_on_ad_spend", "log_loss")
+SHOWN = ("expected_profit", "return_on_ad_spend", "log_loss", "rmse", "bias")
 State = Literal["live", "broken", "deleted"]
 Fact = TypeVar("Fact")
 
@@ -231,8 +231,8 @@ def _baseline(report: GateReport | None, case: UseCase | None) -> str | None:
 
 
 def _measured(report: GateReport, case: UseCase | None, *, baseline: str | None) -> tuple[Measured, ...]:
-    """Return the metric that training looks at, then money and log loss."""
-    first = case.training.metric if case else "roc_auc"
+    """Return the metric that training looks at, then those of `SHOWN` that such a label has."""
+    first = (case.training.metric,) if case else ("roc_auc", "mae")
     ours, theirs = report.metrics.get("challenger", {}), report.metrics.get(baseline or "", {})
-    names = [name for name in dict.fromkeys((first, *SHOWN)) if name in ours]
+    names = [name for name in dict.fromkeys((*first, *SHOWN)) if name in ours]
     return tuple(Measured(name, ours[name], theirs.get(name), METRICS[name]) for name in names)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.core import frames, metrics, pipelines, search
 from perennial.core.metrics import FloatArray, IntArray, Scored
-from perennial.core.pipelines import Recipe
+from perennial.core.pipelines import COLUMN, Recipe
 from perennial.core.search import Found
 from perennial.errors import SpecError
-from perennial.spec import METRICS, Baseline, Candidate, Range, Search, UseCase
+from perennial.spec import METRICS, Baseline, Candidate, LabelKind, Range, Search, UseCase
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from sklearn.pipeline import Pipeline
+
+    from perennial.core.pipelines import Model
 
 Counted = Callable[[str], None]
 
@@ -30,6 +31,7 @@ class Part:
     label: FloatArray
     day: IntArray
     entity: IntArray
+    kind: LabelKind
 
     @classmethod
     def of(cls, rows: pa.Table, case: UseCase) -> Part:
@@ -40,22 +42,26 @@ class Part:
             frames.numbers(rows[case.label.column]),
             frames.codes(rows["day"]),
             frames.codes(rows[case.entity]),
+            case.label.kind,
         )
 
-    def scored_by(self, pipeline: Pipeline, features: Sequence[str]) -> Scored:
-        """Return the labels beside the pipeline's scores."""
-        score = pipelines.probabilities(pipeline, self.frame[list(features)])
-        return Scored(self.label, score, self.day, self.entity)
+    def scored_by(self, pipeline: Model, features: Sequence[str]) -> Scored:
+        """Return the labels beside the model's scores."""
+        score = pipelines.scores(pipeline, self.frame[list(features)], kind=self.kind)
+        return Scored(self.label, score, self.day, self.entity, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model fitted on the fit rows: what it reaches on validation, and the share to contact chosen there."""
+    """A model fitted on the fit rows: what it reaches on validation, and the share to contact chosen there.
+
+    The share is None where the spec has no `value`.
+    """
 
     recipe: Recipe
-    pipeline: Pipeline
+    pipeline: Model
     metrics: Mapping[str, float]
-    share: float
+    share: float | None
     found: Found
     is_baseline: bool
 
@@ -64,7 +70,7 @@ class Entrant:
 class Finished:
     """A model fitted on fit and validation rows, and its scores on the holdout."""
 
-    pipeline: Pipeline
+    pipeline: Model
     scored: Scored
     metrics: Mapping[str, float]
 
@@ -94,7 +100,9 @@ class Contest:
         training = self._case.training
         models: list[Candidate | Baseline] = [*training.baselines, *training.candidates]
         for model in models:
-            pipelines.build(recipe_of(model, self._case))
+            recipe = recipe_of(model, self._case)
+            if recipe.column is None:
+                pipelines.build(recipe)
 
     def enter(self, model: Candidate | Baseline, *, budget: Search) -> Entrant:
         """Search a candidate's parameters within its budget and return its best form; a baseline is only fitted."""
@@ -119,23 +127,26 @@ class Contest:
         value = self._case.value
         pipeline = pipelines.fit(recipe, self._fit.frame[list(recipe.features)], self._fit.label)
         scored = self._validation.scored_by(pipeline, recipe.features)
-        share = metrics.best_share(scored, value=value)
+        share = None if value is None else metrics.best_share(scored, value=value)
         reached = metrics.evaluate(scored, value=value, share=share)
         self._counted(recipe.name)
         return Entrant(recipe, pipeline, reached, share, Found({}, 0.0), is_baseline)
 
 
 def recipe_of(model: Candidate | Baseline, case: UseCase) -> Recipe:
-    """Return the recipe of a candidate on all features, or of a baseline on its own few."""
+    """Return the recipe of a candidate on all features, or of a baseline on its own few or its one column."""
     features = case.features
-    names = model.features if isinstance(model, Baseline) else features.columns
+    column = model.column if isinstance(model, Baseline) else None
+    names = features.columns if isinstance(model, Candidate) else (column,) if column else model.features
     return Recipe(
         name=model.name,
-        estimator=model.estimator,
+        estimator=model.estimator or COLUMN,
         params=model.params,
         numeric=tuple(name for name in features.numeric if name in names),
         categorical=tuple(name for name in features.categorical if name in names),
         seed=case.training.seed,
+        kind=case.label.kind,
+        column=column,
     )
 
 

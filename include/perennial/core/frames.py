@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from perennial.core.drift import Column
 from perennial.core.metrics import FloatArray, IntArray, Scored
+from perennial.spec import LabelKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,13 +82,16 @@ def drift_column(column: pa.ChunkedArray, *, categorical: bool) -> Column:
     return Column.numeric(numbers(column))
 
 
-def scored(rows: pa.Table, *, label: NDArray[Any], score: FloatArray, entity: str) -> Scored:
+def scored(
+    rows: pa.Table, *, label: NDArray[Any], score: FloatArray, entity: str, kind: LabelKind = "binary"
+) -> Scored:
     """Return scores beside labels for rows with the columns `day` and `entity`."""
     return Scored(
         label=np.asarray(label, dtype=np.float64),
         score=np.asarray(score, dtype=np.float64),
         day=codes(rows["day"]),
         entity=codes(rows[entity]),
+        kind=kind,
     )
 
 

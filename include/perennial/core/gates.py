@@ -23,11 +23,14 @@ DEFINED_SHARE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model's holdout scores, its contact share, what a contact is worth, and its metrics on those rows."""
+    """A model's holdout scores, its contact share, what a contact is worth, and its metrics on those rows.
+
+    Share and value are None where there is no money in it.
+    """
 
     scored: Scored
-    share: float
-    value: Value
+    share: float | None
+    value: Value | None
     metrics: Mapping[str, float]
 
     def measure(self, metric: str) -> Measure:
@@ -70,14 +73,10 @@ def against_baseline(
     """Return whether the metric is better than the baseline's by `by` or more.
 
     Raises:
-        DataError: the challenger was trained without that baseline.
+        DataError: the challenger was trained without that baseline, or without what the metric needs.
     """
-    if gate.beats_baseline not in baselines:
-        known = ", ".join(sorted(baselines)) or "none"
-        raise DataError(
-            f"The challenger was trained beside the baselines {known}, not {gate.beats_baseline!r}, "
-            f"which a gate on {gate.metric} names. Train again with the spec as it is now."
-        )
+    if gate.metric not in baselines.get(gate.beats_baseline, {}):
+        raise DataError(_unmeasured(gate, baselines))
     value, baseline = metrics[gate.metric], baselines[gate.beats_baseline][gate.metric]
     sign = 1.0 if METRICS[gate.metric] else -1.0
     limit = baseline + sign * gate.by
@@ -88,6 +87,15 @@ def against_baseline(
         margin=_margin(sign * (value - limit)),
         detail=f"baseline {baseline:.4f}, needed better by {gate.by:g}",
     )
+
+
+def _unmeasured(gate: BaselineGate, baselines: Mapping[str, Mapping[str, float]]) -> str:
+    """Return what the challenger's training lacks for a gate."""
+    known = ", ".join(sorted(baselines)) or "none"
+    lacks = f"beside the baselines {known}, not {gate.beats_baseline!r}, which a gate on {gate.metric} names"
+    if gate.beats_baseline in baselines:
+        lacks = f"without measuring {gate.metric} of the baseline {gate.beats_baseline!r}, which a gate names"
+    return f"The challenger was trained {lacks}. Train again with the spec as it is now."
 
 
 def against_champion(gate: ChampionGate, challenger: Contender, champion: Contender, *, seed: int) -> GateResult:

@@ -1,8 +1,8 @@
 """What a model's scores are worth: ranking, probability, calibration and money, each with row weights.
 
 Every measure takes weights, because the bootstrap of `core.gates` resamples by weighting: a measure is
-prepared once (sorted, binned) and then evaluated for many weightings. All scores are probabilities of the
-label 1.
+prepared once (sorted, binned) and then evaluated for many weightings. The scores of a binary label are
+probabilities of the label 1; what is measured where the label is a number stands in `core.deviations`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.core import deviations
+from perennial.core.deviations import FloatArray, Measure, mean_of
 from perennial.errors import DataError
-from perennial.spec import METRICS, Value
+from perennial.spec import MONEY, LabelKind, Value, metrics_of
 
-FloatArray = NDArray[np.float64]
+__all__ = ["FloatArray", "Measure"]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-Measure = Callable[[FloatArray], float]
 
 CALIBRATION_BINS = 10
 LEAST_PROBABILITY = 1e-15
@@ -32,45 +33,58 @@ SHARES: FloatArray = np.round(np.arange(1, 101) / 100, 2)
 class Scored:
     """Scores beside what happened; all arrays have the shape (rows,).
 
-    `day` and `entity` are codes: equal numbers mean the same snapshot day or the same entity.
+    `day` and `entity` are codes: equal numbers mean the same snapshot day or the same entity. `kind` is that of
+    the label.
     """
 
     label: FloatArray
     score: FloatArray
     day: IntArray
     entity: IntArray
+    kind: LabelKind = "binary"
 
     def __post_init__(self) -> None:
-        """Refuse arrays of different lengths, no rows, and scores that are no probabilities."""
+        """Refuse arrays of different lengths, no rows, and scores that are no probabilities, or no numbers."""
         sizes = {array.size for array in (self.label, self.score, self.day, self.entity)}
         if len(sizes) != 1 or 0 in sizes:
             raise DataError(f"scored rows need arrays of one length above 0, got {sorted(sizes)}.")
-        bad = int((~((self.score >= 0) & (self.score <= 1))).sum())
+        probable = self.kind == "binary"
+        good = (self.score >= 0) & (self.score <= 1) if probable else np.isfinite(self.score)
+        bad = int((~good).sum())
         if bad:
-            raise DataError(f"scores must lie in 0..1, got {bad} of {self.score.size} that do not.")
+            needed = "lie in 0..1" if probable else "be finite numbers"
+            raise DataError(f"scores must {needed}, got {bad} of {self.score.size} that do not.")
 
 
-def evaluate(scored: Scored, *, value: Value, share: float) -> dict[str, float]:
-    """Return every metric of `spec.METRICS`, and `contacted_share`, `base_rate` and `rows` beside them.
+def evaluate(scored: Scored, *, value: Value | None, share: float | None) -> dict[str, float]:
+    """Return every metric that `spec.metrics_of` names for these rows, and plain figures beside them.
+
+    The figures are `rows`, and for a binary label `base_rate`, with money `contacted_share`; for a number
+    `mean_label` and `mean_error`, the bias with its sign.
 
     Args:
         scored: at least one row; with labels of one class the ranking metrics are NaN.
-        value: what a converter brings and a contact costs.
-        share: the share of households contacted each day, chosen elsewhere (see `best_share`).
+        value: what a converter brings and a contact costs; None where the spec knows no money.
+        share: the share of households contacted each day, chosen elsewhere (see `best_share`); None is nobody.
     """
     ones = np.ones(scored.label.size)
-    found = {name: measure(name, scored, value=value, share=share)(ones) for name in METRICS}
-    return found | {
-        "contacted_share": share,
-        "base_rate": float(scored.label.mean()),
-        "rows": float(scored.label.size),
-    }
+    names = metrics_of(scored.kind, money=value is not None)
+    found = {name: measure(name, scored, value=value, share=share)(ones) for name in names}
+    return found | _figures(scored) | ({} if value is None else {"contacted_share": share or 0.0})
 
 
-def measure(name: str, scored: Scored, *, value: Value, share: float) -> Measure:
+def _figures(scored: Scored) -> dict[str, float]:
+    """Return what is told beside the metrics and has no better or worse."""
+    rows, mean = float(scored.label.size), float(scored.label.mean())
+    if scored.kind == "binary":
+        return {"base_rate": mean, "rows": rows}
+    return {"mean_label": mean, "mean_error": float((scored.score - scored.label).mean()), "rows": rows}
+
+
+def measure(name: str, scored: Scored, *, value: Value | None, share: float | None) -> Measure:
     """Return a function from row weights to the metric `name`; sorting and binning are done once, here."""
-    if name in {"expected_profit", "return_on_ad_spend"}:
-        chosen = contacted(scored, share=share)
+    if name in MONEY and value is not None:
+        chosen = contacted(scored, share=share or 0.0)
         prepared = profit_per_thousand if name == "expected_profit" else return_on_ad_spend
         return prepared(scored.label, chosen, value=value)
     return _STATISTICAL[name](scored.label, scored.score)
@@ -125,12 +139,12 @@ def average_precision(label: FloatArray, score: FloatArray) -> Measure:
 def log_loss(label: FloatArray, score: FloatArray) -> Measure:
     """Return the mean of `-ln p(label)` in nats; probabilities are kept 1e-15 away from 0 and 1."""
     p = np.clip(score, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return _mean_of(-(label * np.log(p) + (1 - label) * np.log(1 - p)))
+    return mean_of(-(label * np.log(p) + (1 - label) * np.log(1 - p)))
 
 
 def brier_score(label: FloatArray, score: FloatArray) -> Measure:
     """Return the mean of `(p - label)²`: 0 is perfect, a constant base rate r gives `r · (1 - r)`."""
-    return _mean_of((score - label) ** 2)
+    return mean_of((score - label) ** 2)
 
 
 def expected_calibration_error(label: FloatArray, score: FloatArray) -> Measure:
@@ -181,7 +195,7 @@ def profit_per_thousand(label: FloatArray, chosen: FloatArray, *, value: Value) 
     `1000 · Σ contacted · (conversion · label - contact) / Σ 1`: the hits are worth `value.conversion`, every
     contact costs `value.contact`, and households that are not contacted count in the divisor.
     """
-    return _mean_of(HOUSEHOLDS * chosen * (value.conversion * label - value.contact))
+    return mean_of(HOUSEHOLDS * chosen * (value.conversion * label - value.contact))
 
 
 def return_on_ad_spend(label: FloatArray, chosen: FloatArray, *, value: Value) -> Measure:
@@ -245,17 +259,6 @@ def _groups(key: FloatArray) -> tuple[IntArray, IntArray]:
     return order.astype(np.int64), starts.astype(np.int64)
 
 
-def _mean_of(rows: FloatArray) -> Measure:
-    """Return the weighted mean of one figure a row."""
-
-    def weighted(weights: FloatArray) -> float:
-        # Not `weights @ rows`: for one sum the threads of the linear algebra cost more than they save.
-        total = float(weights.sum())
-        return float((weights * rows).sum()) / total if total > 0 else float("nan")
-
-    return weighted
-
-
 def _falling_counts(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return hits and rows at or above each distinct score, highest first."""
     order, starts = _groups(-score)
@@ -303,4 +306,5 @@ _STATISTICAL: dict[str, Callable[[FloatArray, FloatArray], Measure]] = {
     "log_loss": log_loss,
     "brier_score": brier_score,
     "expected_calibration_error": expected_calibration_error,
+    **deviations.MEASURES,
 }

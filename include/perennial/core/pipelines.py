@@ -5,15 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from perennial.core.metrics import FloatArray, roc_auc
-from perennial.errors import SpecError, nearest
-from perennial.spec import ESTIMATOR_PACKAGES
+from perennial.core.metrics import FloatArray
+from perennial.core.tasks import TASKS, Task
+from perennial.errors import DataError, SpecError, nearest
+from perennial.spec import ESTIMATOR_PACKAGES, LabelKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +27,12 @@ LIGHTGBM_SETTLED = {"n_jobs": THREADS, "verbose": -1, "deterministic": True, "fo
 MISSING = "(missing)"
 UNKNOWN_CODE, MISSING_CODE = -1, -2
 RAREST = 0.001
+COLUMN = "column"  # stands where an estimator's path would
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that names one model before it has seen rows."""
+    """Everything that names one model before it has seen rows; with a `column` there is nothing to fit."""
 
     name: str
     estimator: str
@@ -38,6 +40,13 @@ class Recipe:
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     seed: int
+    kind: LabelKind = "binary"
+    column: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """Return what kind of label it is for."""
+        return TASKS[self.kind]
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -46,7 +55,33 @@ class Recipe:
 
     def with_params(self, params: Mapping[str, Any]) -> Recipe:
         """Return the recipe with further parameters of its estimator."""
-        return Recipe(self.name, self.estimator, {**self.params, **params}, self.numeric, self.categorical, self.seed)
+        return replace(self, params={**self.params, **params})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A baseline without an estimator: the value of one numeric feature is its prediction."""
+
+    name: str
+    column: str
+
+    def predict(self, frame: pd.DataFrame) -> FloatArray:
+        """Return the feature as it is.
+
+        Raises:
+            DataError: rows have no value.
+        """
+        values = frame[self.column].to_numpy(dtype=np.float64)
+        absent = int(np.isnan(values).sum())
+        if absent:
+            raise DataError(
+                f"baseline {self.name!r} predicts with the feature {self.column}, which is missing in {absent} of "
+                f"{values.size} rows. Let features.sql give it a value, or name another column."
+            )
+        return values
+
+
+Model: TypeAlias = "Pipeline | Column"
 
 
 def build(recipe: Recipe) -> Pipeline:
@@ -58,7 +93,8 @@ def build(recipe: Recipe) -> Pipeline:
     1, and categories one-hot, missing as a category of its own and unknown as all zero.
 
     Raises:
-        SpecError: the path names no classifier of sklearn or lightgbm, or it does not know a parameter.
+        SpecError: the path names no estimator of sklearn or lightgbm for such a label, or it does not know a
+            parameter.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
@@ -76,7 +112,7 @@ def build(recipe: Recipe) -> Pipeline:
 
 def make_estimator(recipe: Recipe) -> Any:
     """Return the unfitted estimator with its seed; LightGBM also with fixed threads and without log lines."""
-    kind = _classifier(recipe)
+    kind = _estimator_class(recipe)
     known = kind().get_params() | (LIGHTGBM_SETTLED if recipe.estimator.startswith("lightgbm.") else {})
     for name in recipe.params:
         if name not in known:
@@ -87,17 +123,19 @@ def make_estimator(recipe: Recipe) -> Any:
     return kind(**{**settled, **recipe.params})
 
 
-def fit(recipe: Recipe, frame: pd.DataFrame, label: FloatArray) -> Pipeline:
-    """Return the fitted pipeline.
+def fit(recipe: Recipe, frame: pd.DataFrame, label: FloatArray) -> Model:
+    """Return the fitted pipeline, or the column that needs no fitting.
 
     Raises:
         SpecError: the estimator refuses its parameters or its columns; the reason is scikit-learn's own.
     """
+    if recipe.column is not None:
+        return Column(recipe.name, recipe.column)
     pipeline = build(recipe)
     try:
         with _few_threads(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the variance of a column of nulls
-            return pipeline.fit(frame, label.astype(np.int64))
+            return pipeline.fit(frame, recipe.task.target(label))
     except (ValueError, TypeError) as error:  # scikit-learn's own kinds for a parameter it does not take
         raise SpecError(
             f"{recipe.name}: {recipe.estimator} cannot be fitted with params {dict(recipe.params)} on "
@@ -105,33 +143,39 @@ def fit(recipe: Recipe, frame: pd.DataFrame, label: FloatArray) -> Pipeline:
         ) from error
 
 
-def probabilities(pipeline: Pipeline, frame: pd.DataFrame) -> FloatArray:
-    """Return each row's probability of the label 1."""
-    column = list(pipeline.classes_).index(1)
+def scores(pipeline: Model, frame: pd.DataFrame, *, kind: LabelKind) -> FloatArray:
+    """Return one score a row: the probability of the label 1, or the number predicted."""
+    if isinstance(pipeline, Column):
+        return pipeline.predict(frame)
     with _few_threads():
-        return np.asarray(pipeline.predict_proba(frame)[:, column], dtype=np.float64)
+        return TASKS[kind].predict(pipeline, frame)
 
 
-def importances(pipeline: Pipeline, frame: pd.DataFrame, label: FloatArray, *, seed: int) -> dict[str, float]:
-    """Return how much ROC AUC is lost when one feature is shuffled, most important first.
+def probabilities(pipeline: Model, frame: pd.DataFrame) -> FloatArray:
+    """Return each row's probability of the label 1."""
+    return scores(pipeline, frame, kind="binary")
 
-    Permutation works on the raw features and for every estimator alike; correlated features share their
-    importance.
+
+def importances(
+    pipeline: Model, frame: pd.DataFrame, label: FloatArray, *, seed: int, kind: LabelKind = "binary"
+) -> dict[str, float]:
+    """Return how much worse the scores get when one feature is shuffled, most important first.
+
+    Worse is ROC AUC lost, for a number mean absolute error gained. Permutation works on the raw features and for
+    every estimator alike; correlated features share their importance.
     """
     generator = np.random.default_rng(seed)
-    ones = np.ones(label.size)
-    whole = roc_auc(label, probabilities(pipeline, frame))(ones)
-    lost: dict[str, float] = {}
+    ones, loss = np.ones(label.size), TASKS[kind].loss
+    whole = loss(label, scores(pipeline, frame, kind=kind))(ones)
+    gained: dict[str, float] = {}
     for name in frame.columns:
         shuffled = frame.assign(**{name: frame[name].to_numpy()[generator.permutation(label.size)]})
-        lost[str(name)] = whole - roc_auc(label, probabilities(pipeline, shuffled))(ones)
-    return dict(sorted(lost.items(), key=lambda item: -item[1]))
+        gained[str(name)] = loss(label, scores(pipeline, shuffled, kind=kind))(ones) - whole
+    return dict(sorted(gained.items(), key=lambda item: -item[1]))
 
 
-def _classifier(recipe: Recipe) -> type[Any]:
+def _estimator_class(recipe: Recipe) -> type[Any]:
     """Return the class a dotted path names, or refuse it."""
-    from sklearn.base import ClassifierMixin
-
     module_name, _, class_name = recipe.estimator.rpartition(".")
     if not recipe.estimator.startswith(ESTIMATOR_PACKAGES):
         raise SpecError(f"{recipe.name}: estimator {recipe.estimator!r} must come from sklearn or lightgbm.")
@@ -142,12 +186,13 @@ def _classifier(recipe: Recipe) -> type[Any]:
             f"{recipe.name}: there is no module {module_name!r} for estimator {recipe.estimator!r}."
         ) from error
     kind = getattr(module, class_name, None)
-    if not (isinstance(kind, type) and issubclass(kind, ClassifierMixin) and hasattr(kind, "predict_proba")):
-        choices = [name for name in dir(module) if name.endswith("Classifier") or name == "LogisticRegression"]
+    if not recipe.task.takes(kind):
+        choices = [name for name in dir(module) if recipe.task.suggests(name)]
         raise SpecError(
-            f"{recipe.name}: {recipe.estimator!r} is no classifier with probabilities. {nearest(class_name, choices)}"
+            f"{recipe.name}: {recipe.estimator!r} is no {recipe.task.estimator}, which label.kind {recipe.kind!r} "
+            f"needs. {nearest(class_name, choices)}"
         )
-    return kind
+    return cast("type[Any]", kind)
 
 
 def _few_threads() -> AbstractContextManager[object]:

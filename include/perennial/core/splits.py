@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
+
 from perennial.errors import DataError
 from perennial.records import Record, Window
 from perennial.spec import Training
@@ -96,10 +98,10 @@ def check_days(parts: Split, *, present: Iterable[date], case: str) -> None:
 
 
 def check_rows(labels: Mapping[str, Any], *, min_rows: int, case: str) -> None:
-    """Refuse parts that are too small, or whose labels are all of one class.
+    """Refuse parts that are too small, or whose labels are all the same or no numbers.
 
     Args:
-        labels: for each part an array of 0 and 1, shape (rows,).
+        labels: for each part an array of numbers, 0 and 1 where the label is binary, shape (rows,).
         min_rows: fewest rows of a part; exactly as many pass.
         case: the use case, for the message.
 
@@ -107,15 +109,21 @@ def check_rows(labels: Mapping[str, Any], *, min_rows: int, case: str) -> None:
         DataError: names the part, its count and what it needs.
     """
     for part, label in labels.items():
-        rows, positives = len(label), int(label.sum())
+        rows = len(label)
         if rows < min_rows:
             raise DataError(
                 f"{case}: the {part} part has {rows} rows and needs {min_rows} (training.min_rows). "
                 "Widen training.window_days or that part's days, or build the missing snapshots."
             )
-        if positives in {0, rows}:
+        if not np.isfinite(label).all():
+            bad = int((~np.isfinite(label)).sum())
             raise DataError(
-                f"{case}: all {rows} labels of the {part} part are {int(positives > 0)}; both 0 and 1 are "
+                f"{case}: {bad} of {rows} labels of the {part} part are no finite numbers. Let label.sql leave them "
+                "out, with label.missing: drop."
+            )
+        if label.min() == label.max():
+            raise DataError(
+                f"{case}: all {rows} labels of the {part} part are {label[0]:g}; different ones are "
                 "needed. Check label.sql and whether the sources reach to the end of the label's horizon."
             )
 

@@ -32,7 +32,7 @@ def moment(value: datetime | date | None) -> str:
 
 def words(name: str) -> str:
     """Return a metric's name for people: `roc_auc` is "ROC AUC"."""
-    spelled = {"roc": "ROC", "auc": "AUC", "psi": "PSI"}
+    spelled = {"roc": "ROC", "auc": "AUC", "psi": "PSI", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
     return " ".join(spelled.get(word, word) for word in name.split("_"))
 
 

@@ -43,16 +43,27 @@ def lines(curves: Sequence[Curve], labels: Labels, *, diagonal: bool = False, ma
     Args:
         curves: drawn in their order, one colour each.
         labels: title and axes.
-        diagonal: also draw the line from (0, 0) to (1, 1): a guess, or a perfect calibration.
+        diagonal: also draw the line of equal x and y, from (0, 0) to (1, 1) or as far as the curves go: a guess, or
+            a perfect calibration.
         mark: an x to mark, such as the chosen share of contacts.
     """
     with _Picture(labels) as picture:
         for curve in curves:
             picture.axes.plot(curve.x, curve.y, marker="o" if len(curve.x) <= MOST_FEATURES else None, label=curve.name)
         if diagonal:
-            picture.axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+            _diagonal(picture.axes, [curve.x for curve in curves])
         if mark is not None:
             picture.axes.axvline(mark, color="grey", linestyle="--", label=f"chosen: {mark:.0%}")
+        picture.axes.legend()
+    return picture.png
+
+
+def dots(curves: Sequence[Curve], labels: Labels) -> bytes:
+    """Return a picture of points, such as labels beside predictions, with the line of equal x and y."""
+    with _Picture(labels) as picture:
+        for curve in curves:
+            picture.axes.scatter(curve.x, curve.y, s=6, alpha=0.35, linewidths=0, label=curve.name)
+        _diagonal(picture.axes, [curve.x for curve in curves])
         picture.axes.legend()
     return picture.png
 
@@ -87,6 +98,12 @@ def bars_against(values: Mapping[str, float], *, limit: float, label: str) -> by
     axes.spines[["top", "right"]].set_visible(False)
     FigureCanvasAgg(figure).print_png(buffer := io.BytesIO())
     return buffer.getvalue()
+
+
+def _diagonal(axes: Axes, x: Sequence[FloatArray]) -> None:
+    """Draw the line of equal x and y over the unit interval, or over all of x where that is wider."""
+    span = [min(0.0, *(float(each.min()) for each in x)), max(1.0, *(float(each.max()) for each in x))]
+    axes.plot(span, span, color="grey", linestyle=":")
 
 
 class _Picture:

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from perennial.errors import NoModelError, RegistryError
 from perennial.records import Json
+from perennial.spec import LabelKind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,6 +44,7 @@ TRUSTED = (
     "collections.OrderedDict",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
@@ -77,9 +79,16 @@ class RegisteredModel:
         return tuple(self.manifest["features"]["categorical"])
 
     @property
-    def contacted_share(self) -> float:
-        """Return the share of households to contact, as chosen on the validation rows."""
-        return float(self.manifest["contacted_share"])
+    def kind(self) -> LabelKind:
+        """Return the kind of label it predicts; manifests of the first days knew binary ones only."""
+        found: LabelKind = self.manifest.get("label_kind", "binary")
+        return found
+
+    @property
+    def contacted_share(self) -> float | None:
+        """Return the share of households to contact, as chosen on the validation rows; None without money."""
+        share = self.manifest["contacted_share"]
+        return None if share is None else float(share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ class Registry:
                     skops_trusted_types=list(TRUSTED),
                     signature=_signature(manifest),
                     pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-                    pyfunc_predict_fn="predict_proba",
+                    pyfunc_predict_fn="predict" if _predicts_numbers(manifest) else "predict_proba",
                     metadata={"case": case},
                 )
             with _unless_it_exists():
@@ -359,8 +368,14 @@ def _signature(manifest: Json) -> ModelSignature:
 
     numeric = [ColSpec(DataType.double, name) for name in manifest["features"]["numeric"]]
     categorical = [ColSpec(DataType.string, name) for name in manifest["features"]["categorical"]]
-    probabilities = Schema([TensorSpec(np.dtype("float64"), (-1, 2))])
-    return ModelSignature(inputs=Schema(numeric + categorical), outputs=probabilities)
+    shape = (-1,) if _predicts_numbers(manifest) else (-1, 2)
+    outputs = Schema([TensorSpec(np.dtype("float64"), shape)])
+    return ModelSignature(inputs=Schema(numeric + categorical), outputs=outputs)
+
+
+def _predicts_numbers(manifest: Json) -> bool:
+    """Tell whether a model predicts a number, and not the probabilities of two classes."""
+    return bool(manifest.get("label_kind") == "number")
 
 
 def _refuse_foreign(flavor: Mapping[str, Any], name: str) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import pyarrow.compute as pc
 from rich.table import Table
 
 from perennial.catalog import load_use_case
 from perennial.io.lake import Lake
+from perennial.io.rows import PLACE, PUBLISHED, QUARANTINE
 from perennial.local import stack
 from perennial.local.demo import Outcome
 from perennial.local.layout import Layout
@@ -25,6 +27,10 @@ SHOWN_METRICS = (
     "expected_calibration_error",
     "expected_profit",
     "return_on_ad_spend",
+    "mae",
+    "rmse",
+    "bias",
+    "r2",
 )
 
 
@@ -44,15 +50,17 @@ def _data(case: UseCase, lake: Lake) -> Iterator[tuple[str, str]]:
     yield "feature rows", f"{_rows(lake, case.features_table):,}"
     yield (
         "raw rows",
-        ", ".join(f"{source.name} {_rows(lake, case.raw_table(source.name)):,}" for source in case.sources),
+        ", ".join(f"{source.name} {_rows(lake, case.raw_table(source.name), PUBLISHED):,}" for source in case.sources),
     )
-    refused = {source.name: _rows(lake, case.quarantine_table(source.name)) for source in case.sources}
+    refused = {source.name: _rows(lake, case.raw_table(source.name), QUARANTINE) for source in case.sources}
     yield "quarantined rows", ", ".join(f"{name} {rows:,}" for name, rows in refused.items() if rows) or "0"
     yield "scored days", str(len(lake.days(case.predictions_table)))
 
 
-def _rows(lake: Lake, table: str) -> int:
-    return 0 if lake.version(table) is None else int(lake.dataset(table).count_rows())
+def _rows(lake: Lake, table: str, place: str | None = None) -> int:
+    if lake.version(table) is None:
+        return 0
+    return int(lake.dataset(table).count_rows(filter=None if place is None else pc.field(PLACE) == place))
 
 
 def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:

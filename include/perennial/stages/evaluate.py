@@ -45,13 +45,16 @@ def run(
 
     Raises:
         RegistryError: there is no challenger, or MLflow does not answer.
-        DataError: the holdout rows are not those of the training any more.
+        DataError: the holdout rows are not those of the training any more, or a model predicts another kind of
+            label.
     """
     registry = adapters.registry
     version = version or registry.required_version_of(case.name, CHALLENGER)
     challenger = registry.load(case.name, version)
     standing = registry.version_of(case.name, CHAMPION)
     champion = None if standing is None else registry.load(case.name, standing)
+    for model in (challenger, *([] if champion is None else [champion])):
+        _check_kind(case, model)
     holdout = _holdout(case, adapters, challenger=challenger, champion=champion)
     report = _report(case, holdout, challenger, champion)
     adapters.ledger.add(
@@ -93,6 +96,15 @@ def _holdout(
             f"Train again: perennial train {case.name}."
         )
     return _Holdout(rows, split.holdout)
+
+
+def _check_kind(case: UseCase, model: RegisteredModel) -> None:
+    """Refuse a model of another kind of label: nothing it says can be compared."""
+    if model.kind != case.label.kind:
+        raise DataError(
+            f"{case.name} version {model.version} predicts a label of kind {model.kind}, and label.kind is "
+            f"{case.label.kind} now. Another label is another use case: give it a folder and a name of its own."
+        )
 
 
 def _with_features(case: UseCase, models: Sequence[RegisteredModel]) -> UseCase:
@@ -144,9 +156,9 @@ def _contender(case: UseCase, holdout: _Holdout, model: RegisteredModel) -> Cont
     """Return a model's scores and metrics on the holdout."""
     rows = holdout.rows
     frame = frames.model_frame(rows, numeric=model.numeric, categorical=model.categorical)
-    score = pipelines.probabilities(model.pipeline, frame)
+    score = pipelines.scores(model.pipeline, frame, kind=model.kind)
     label = frames.numbers(rows[case.label.column])
-    scored = frames.scored(rows, label=label, score=score, entity=case.entity)
+    scored = frames.scored(rows, label=label, score=score, entity=case.entity, kind=model.kind)
     share = model.contacted_share
     return Contender(scored, share, case.value, metrics.evaluate(scored, value=case.value, share=share))
 
@@ -173,7 +185,7 @@ def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
     columns = sorted(report.metrics, key=lambda name: (name != "challenger", name != "champion", name))
     head = f"| holdout metric | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
     figures = [
-        f"| {metric} | {' | '.join(f'{report.metrics[column][metric]:.4f}' for column in columns)} |"
+        f"| {metric} | {' | '.join(_figure(report.metrics[column].get(metric)) for column in columns)} |"
         for metric in sorted(report.metrics["challenger"])
     ]
     outcomes = [
@@ -184,8 +196,7 @@ def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
         [
             f"**{case.title}**: `{winner}`, as of {report.as_of}.",
             f"Holdout: {report.rows} rows, from {report.holdout.start} up to, but not including, {report.holdout.end}.",
-            f"Expected profit is in {case.value.currency} per 1,000 households and day, with the highest "
-            f"{model.contacted_share:.0%} of the scores contacted.",
+            *_money(case, model),
             "",
             head,
             *figures,
@@ -193,3 +204,18 @@ def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
             *outcomes,
         ]
     )
+
+
+def _money(case: UseCase, model: RegisteredModel) -> list[str]:
+    """Return what the profit is counted in; nothing where the use case knows no money."""
+    if case.value is None:
+        return []
+    return [
+        f"Expected profit is in {case.value.currency} per 1,000 households and day, with the highest "
+        f"{model.contacted_share or 0.0:.0%} of the scores contacted."
+    ]
+
+
+def _figure(value: float | None) -> str:
+    """Return a figure of the card; a baseline that was measured earlier may lack one."""
+    return "-" if value is None else f"{value:.4f}"

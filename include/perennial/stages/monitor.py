@@ -147,25 +147,34 @@ def _performance(case: UseCase, day: date, adapters: Adapters, *, champion: Regi
         return _Performance({}, window, f"no scores of {window.start} to {window.end} to judge")
     rows = adapters.lake.read(case.predictions_table, window)
     rows = rows.filter(pc.equal(rows["model_version"], champion.version))
-    rows = rows.select(["day", case.entity, "score"]).sort_by([("day", "ascending"), (case.entity, "ascending")])
+    rows = rows.select(["day", case.entity, "score"])
     if rows.num_rows < case.monitoring.min_rows:
         reason = f"{rows.num_rows} matured scores of version {champion.version}, {case.monitoring.min_rows} needed"
         return _Performance({}, window, reason)
-    label = _labels(case, rows, adapters, days=known)
+    rows = _with_labels(case, rows, adapters, days=known)
+    label = frames.numbers(rows[case.label.column])
+    if label.size < case.monitoring.min_rows:
+        reason = f"{label.size} of the matured scores have a label, {case.monitoring.min_rows} needed"
+        return _Performance({}, window, reason)
     if label.min() == label.max():
-        return _Performance({}, window, f"all {label.size} matured labels are {label[0]:.0f}")
-    scored = frames.scored(rows, label=label, score=frames.numbers(rows["score"]), entity=case.entity)
+        return _Performance({}, window, f"all {label.size} matured labels are {label[0]:g}")
+    score = frames.numbers(rows["score"])
+    scored = frames.scored(rows, label=label, score=score, entity=case.entity, kind=champion.kind)
     found = metrics.evaluate(scored, value=case.value, share=champion.contacted_share)
     return _Performance({name: value for name, value in found.items() if math.isfinite(value)}, window)
 
 
-def _labels(case: UseCase, rows: pa.Table, adapters: Adapters, *, days: Sequence[date]) -> FloatArray:
-    """Return the label of each row, 0 where `label.sql` leaves the entity out."""
+def _with_labels(case: UseCase, rows: pa.Table, adapters: Adapters, *, days: Sequence[date]) -> pa.Table:
+    """Return the rows with their labels; what `label.sql` leaves out has the label 0, or is left out too."""
     found = adapters.warehouse.labels(case, days, pins=adapters.warehouse.pins(case))
     column = case.label.column
     joined = rows.join(found, keys=["day", case.entity], join_type="left outer")
-    joined = joined.sort_by([("day", "ascending"), (case.entity, "ascending")])
-    return frames.numbers(pc.fill_null(joined[column], 0))
+    if case.label.missing == "drop":
+        joined = joined.filter(pc.is_valid(joined[column]))
+    else:
+        filled = pc.fill_null(joined[column], pa.scalar(0, joined[column].type))
+        joined = joined.set_column(joined.schema.get_field_index(column), column, filled)
+    return joined.sort_by([("day", "ascending"), (case.entity, "ascending")])
 
 
 def _verdict(case: UseCase, inspected: _Inspected, performance: _Performance) -> tuple[Verdict, str]:

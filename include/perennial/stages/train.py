@@ -1,7 +1,8 @@
 """Train a challenger: baselines and candidates on time-ordered parts, the best one refitted and registered.
 
-What is chosen is chosen on the validation rows alone: parameters, the winner, and the share of households to
-contact. The winner is then fitted again on fit and validation rows, and measured once on the holdout.
+What is chosen is chosen on the validation rows alone: parameters, the winner, and, where there is money in it, the
+share of households to contact. The winner is then fitted again on fit and validation rows, and measured once on the
+holdout.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from perennial.core import contest, drift, frames, metrics, pipelines, splits
+from perennial.core import contest, drift, frames, pipelines, splits
 from perennial.core.contest import Contest, Entrant, Finished, Part
+from perennial.core.metrics import Scored
+from perennial.core.pipelines import Recipe
 from perennial.core.splits import PARTS, Split
-from perennial.io import plots
 from perennial.io.ledger import Entry
-from perennial.io.plots import Curve, Labels
 from perennial.io.registry import CHALLENGER, MANIFEST, PROFILE, SAMPLE, ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
 from perennial.spec import Candidate, Search, UseCase
+from perennial.stages import pictures
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -73,7 +75,7 @@ def run(
         progress: told the step, how many are done, and how many there are.
 
     Raises:
-        DataError: snapshot days are missing, a part is too small, or its labels are all of one class.
+        DataError: snapshot days are missing, a part is too small, or its labels are all the same.
         SpecError: an estimator or its parameters cannot be used.
         RegistryError: MLflow refused or did not answer; no alias has moved.
     """
@@ -193,6 +195,7 @@ def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Jso
     winner = outcome.winner
     return {
         "case": case.name,
+        "label_kind": case.label.kind,
         "as_of": as_of.isoformat(),
         "spec": case.fingerprint(),
         "data_versions": dict(rows.pins),
@@ -212,8 +215,19 @@ def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Jso
         "validation": dict(winner.metrics),
         "holdout": dict(outcome.final.metrics),
         "baselines": {name: dict(finished.metrics) for name, finished in outcome.baselines.items()},
+        "baseline_recipes": {each.recipe.name: _recipe(each.recipe) for each in outcome.entrants if each.is_baseline},
         "libraries": {name: version(name) for name in ("perennial", *LIBRARIES)},
     }
+
+
+def _named(recipe: Recipe) -> Json:
+    """Return what a contestant is: an estimator, or the column that is its prediction."""
+    return {"estimator": recipe.estimator} if recipe.column is None else {"column": recipe.column}
+
+
+def _recipe(recipe: Recipe) -> Json:
+    """Return all that a baseline is made of."""
+    return {**_named(recipe), "params": dict(recipe.params), "features": list(recipe.features)}
 
 
 def _keep(
@@ -223,7 +237,7 @@ def _keep(
     results = []
     for entrant in outcome.entrants:
         kind = "baseline" if entrant.is_baseline else "candidate"
-        params = {"estimator": entrant.recipe.estimator, "trials": entrant.found.trials, **entrant.recipe.params}
+        params = {"trials": entrant.found.trials, **_named(entrant.recipe), **entrant.recipe.params}
         tags = {"kind": kind, "won": str(entrant is outcome.winner)}
         run_id = open_run.child(ChildRun(entrant.recipe.name, params, entrant.metrics, tags))
         results.append(CandidateResult(entrant.recipe.name, run_id, entrant.metrics))
@@ -242,8 +256,8 @@ def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dic
         MANIFEST: _json(manifest),
         PROFILE: _json(_profile(case, table, outcome.final)),
         SAMPLE: _sample(case, table, outcome.final),
-        **_pictures(case, outcome),
-        "plots/feature_importance.png": _importance(rows, outcome),
+        **pictures.of_training(case, _shown(outcome), share=outcome.winner.share),
+        pictures.IMPORTANCE: _importance(rows, outcome),
     }
 
 
@@ -272,35 +286,19 @@ def _sample(case: UseCase, table: pa.Table, final: Finished) -> bytes:
     return buffer.getvalue()
 
 
-def _pictures(case: UseCase, outcome: _Outcome) -> dict[str, bytes]:
-    """Return the curves of the winner and the baselines on the holdout."""
-    shown = {outcome.winner.recipe.name: outcome.final.scored}
-    shown |= {name: finished.scored for name, finished in outcome.baselines.items()}
-    unit = f"{case.value.currency} per 1,000 households and day"
-    roc = [Curve(name, *metrics.roc_curve(it.label, it.score)) for name, it in shown.items()]
-    recall = [Curve(name, *metrics.precision_recall_curve(it.label, it.score)) for name, it in shown.items()]
-    bins = [Curve(name, *metrics.calibration_curve(it.label, it.score)[:2]) for name, it in shown.items()]
-    profit = [Curve(name, *metrics.profit_curve(it, value=case.value)) for name, it in shown.items()]
-    drawn = {
-        "roc": plots.lines(roc, Labels("ROC, holdout", "false-positive rate", "true-positive rate"), diagonal=True),
-        "precision_recall": plots.lines(recall, Labels("Precision and recall, holdout", "recall", "precision")),
-        "calibration": plots.lines(bins, Labels("Calibration, holdout", "mean score", "observed rate"), diagonal=True),
-        "profit": plots.lines(
-            profit,
-            Labels("Expected profit, holdout", "share of households contacted", unit),
-            mark=outcome.winner.share,
-        ),
-    }
-    return {f"plots/{name}.png": picture for name, picture in drawn.items()}
+def _shown(outcome: _Outcome) -> dict[str, Scored]:
+    """Return the holdout scores of the winner, then of the baselines."""
+    baselines = {name: finished.scored for name, finished in outcome.baselines.items()}
+    return {outcome.winner.recipe.name: outcome.final.scored} | baselines
 
 
 def _importance(rows: _Rows, outcome: _Outcome) -> bytes:
     """Return the picture of what each feature adds, measured on validation rows that the model was not fitted on."""
     winner, part = outcome.winner, rows.parts["validation"]
-    every = max(1, part.label.size // IMPORTANCE_ROWS)
-    frame = part.frame.iloc[::every][list(winner.recipe.features)]
-    lost = pipelines.importances(winner.pipeline, frame, part.label[::every], seed=winner.recipe.seed)
-    return plots.bars(lost, Labels("Feature importance, validation", "ROC AUC lost when shuffled", ""))
+    recipe, every = winner.recipe, max(1, part.label.size // IMPORTANCE_ROWS)
+    frame = part.frame.iloc[::every][list(recipe.features)]
+    lost = pipelines.importances(winner.pipeline, frame, part.label[::every], seed=recipe.seed, kind=recipe.kind)
+    return pictures.importance(lost, recipe.task)
 
 
 def _enter(case: UseCase, as_of: date, adapters: Adapters, *, version: str, run: str, reason: str) -> None:

@@ -1,0 +1,230 @@
+"""How a use case's models are trained, judged and watched, as declared: the modelling half of the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from croniter import croniter
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from perennial.contracts import Name, Strict
+from perennial.errors import nearest
+
+LabelKind = Literal["binary", "number"]
+
+# Direction of each metric an evaluation reports: True where more is better.
+METRICS: dict[str, bool] = {
+    "roc_auc": True,
+    "average_precision": True,
+    "log_loss": False,
+    "brier_score": False,
+    "expected_calibration_error": False,
+    "expected_profit": True,
+    "return_on_ad_spend": True,
+    "mae": False,
+    "rmse": False,
+    "median_absolute_error": False,
+    "bias": False,
+    "r2": True,
+}
+MONEY = ("expected_profit", "return_on_ad_spend")
+NUMBER = ("mae", "rmse", "median_absolute_error", "bias", "r2")
+ESTIMATOR_PACKAGES = ("sklearn.", "lightgbm.")
+
+
+def metrics_of(kind: LabelKind, *, money: bool) -> tuple[str, ...]:
+    """Return the metrics that models of such a label have; those of money where the spec has a `value`."""
+    if kind == "number":
+        return NUMBER
+    return tuple(name for name in METRICS if name not in NUMBER and (money or name not in MONEY))
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}. {nearest(name, METRICS)}")
+    return name
+
+
+def _allowed_estimator(path: str) -> str:
+    if not path.startswith(ESTIMATOR_PACKAGES):
+        raise ValueError(f"estimator {path!r} is not allowed: it must come from sklearn or lightgbm.")
+    return path
+
+
+def _five_fields(cron: str) -> str:
+    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+        raise ValueError(
+            f"cron {cron!r} is none: it needs five fields within their ranges, "
+            "minute hour day-of-month month day-of-week, such as '0 4 * * 1'."
+        )
+    return cron
+
+
+Metric = Annotated[str, AfterValidator(_known_metric)]
+Estimator = Annotated[str, AfterValidator(_allowed_estimator)]
+Cron = Annotated[str, AfterValidator(_five_fields)]
+
+
+class Search(Strict):
+    """The budget of the parameter search; whichever of the two runs out first ends it."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] = 20
+    seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+
+
+class Range(Strict):
+    """One searched parameter: a range of numbers or a list of choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    choices: tuple[Any, ...] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if self.choices is not None and (self.low is not None or self.high is not None):
+            raise ValueError("give either choices or low and high, not both.")
+        if self.choices is None and (self.low is None or self.high is None or self.low >= self.high):
+            raise ValueError(f"give choices, or low < high; got low={self.low}, high={self.high}.")
+        return self
+
+
+class Candidate(Strict):
+    """One model that may become the challenger."""
+
+    name: Name
+    estimator: Estimator
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    search: Mapping[str, Range] = Field(default_factory=dict)
+
+
+class Baseline(Strict):
+    """What the challenger must beat: the same pipeline on a few features only; none of them means a constant.
+
+    With `column` there is no estimator: the value of that numeric feature is itself the prediction.
+    """
+
+    name: Name
+    estimator: Estimator | None = None
+    column: str | None = Field(None, description="numeric feature whose value is the prediction (or the score, 0..1)")
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    features: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _estimator_or_column(self) -> Self:
+        if (self.estimator is None) == (self.column is None):
+            raise ValueError(f"baseline {self.name!r} needs either estimator or column.")
+        if self.column is not None and (self.params or self.features):
+            raise ValueError(f"baseline {self.name!r} predicts its column {self.column!r}: leave out params, features.")
+        return self
+
+
+class Training(Strict):
+    """How challengers are trained. In time order: fit | gap | validation | gap | holdout | horizon | as_of.
+
+    A gap is the label's horizon, so that no label of an earlier part is made of days of a later part.
+    """
+
+    cron: Cron
+    window_days: Annotated[int, Field(ge=2, description="snapshot days from the first fitted to the last held out")]
+    validation_days: Annotated[int, Field(ge=1)]
+    holdout_days: Annotated[int, Field(ge=1)]
+    every_days: Annotated[int, Field(ge=1, description="take a snapshot every so many days, counted back")] = 1
+    min_rows: Annotated[int, Field(ge=1, description="fewest rows of each part")] = 1000
+    metric: Annotated[Metric, Field(description="must be one of the label's kind")] = "roc_auc"
+    seed: int = 0
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+    baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)]
+    search: Search = Search()
+
+
+class AbsoluteGate(Strict):
+    """The challenger's metric against a fixed limit; equal passes."""
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"gate on {self.metric} needs either at_least or at_most.")
+        return self
+
+
+class BaselineGate(Strict):
+    """The challenger's metric must be better than a baseline's by at least `by`; equal passes."""
+
+    metric: Metric
+    beats_baseline: str
+    by: Annotated[float, Field(ge=0)] = 0.0
+
+
+class ChampionGate(Strict):
+    """With `confidence`, the challenger is not worse than the champion by more than the margin.
+
+    The lower bound comes from a paired bootstrap that resamples entities, on the same holdout rows.
+    """
+
+    metric: Metric
+    no_worse_than_champion_by: Annotated[float, Field(ge=0)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 500
+
+
+def _kind_of_gate(gate: Any) -> str:
+    keys = gate if isinstance(gate, Mapping) else type(gate).model_fields
+    if "beats_baseline" in keys:
+        return "baseline"
+    return "champion" if "no_worse_than_champion_by" in keys else "absolute"
+
+
+Gate = Annotated[
+    Annotated[AbsoluteGate, Tag("absolute")]
+    | Annotated[BaselineGate, Tag("baseline")]
+    | Annotated[ChampionGate, Tag("champion")],
+    Discriminator(_kind_of_gate),
+]
+
+
+class Value(Strict):
+    """Money: what one contacted converter brings, and what one contact costs."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    conversion: Annotated[float, Field(gt=0)]
+    contact: Annotated[float, Field(gt=0)]
+
+
+class Performance(Strict):
+    """The limit of the champion's metric on matured labels; below it (or above, for a loss) it has decayed."""
+
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+    window_days: Annotated[int, Field(ge=1)] = 7
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"performance on {self.metric} needs either at_least or at_most.")
+        return self
+
+
+class Monitoring(Strict):
+    """Limits of the daily check; a value that reaches its limit counts as drifted."""
+
+    psi_limit: Annotated[float, Field(gt=0)] = 0.25
+    drifted_share_limit: Annotated[float, Field(gt=0, le=1)] = 0.3
+    score_psi_limit: Annotated[float, Field(gt=0)] = 0.25
+    min_rows: Annotated[int, Field(ge=1)] = 200
+    performance: Performance
+    report_rows: Annotated[int, Field(ge=100, description="rows of the sample in the Evidently page")] = 2000
+
+
+class Retraining(Strict):
+    """When evidence asks for a new model."""
+
+    cooldown_days: Annotated[int, Field(ge=0, description="days between two requests")] = 7
+    min_new_days: Annotated[int, Field(ge=0, description="days of labels that matured since the last training")] = 1
