@@ -7,6 +7,7 @@ from functools import cached_property
 from perennial.io.expectations import Expectations
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
+from perennial.io.lineage import Lineage
 from perennial.io.registry import Registry
 from perennial.io.reports import Reports
 from perennial.io.sources import Sources
@@ -34,6 +35,11 @@ class Adapters:
     def warehouse(self) -> Warehouse:
         """Return the SQL engine over pinned table versions."""
         return Warehouse(self.lake)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Return what derived days were made from."""
+        return Lineage(self.lake)
 
     @cached_property
     def sources(self) -> Sources:

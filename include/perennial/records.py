@@ -288,3 +288,12 @@ class AlertRecord(Record):
     subject: str
     to: tuple[str, ...]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayState(Record):
+    """Whether a derived day is there, and still agrees with what it was made from; `reason` is empty where it does."""
+
+    day: date
+    state: Literal["missing", "stale", "fresh"]
+    reason: str

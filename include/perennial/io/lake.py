@@ -141,19 +141,17 @@ class Lake:
         version = 0 if delta is None else delta.version()
         return tuple(Commit(table, day, rows.num_rows, version, changed=day in changed) for day, rows in wanted.items())
 
-    def revisions(self, table: str, days: Sequence[date]) -> dict[date, int]:
+    def revisions(self, table: str, days: Sequence[date], *, version: int | None = None) -> dict[date, int]:
         """Return how often the content of each of `days` was written or changed; 0 where it never was."""
-        delta = self._open(table)
+        delta = self._open(table, version=version)
         return {day: _revision(delta, day) for day in days}
 
     def held(self, table: str, *, version: int | None = None) -> dict[date, Held]:
         """Return rows and bytes of each day that holds rows, from the table's log alone."""
-        delta = self._open(table)
+        delta = self._open(table, version=version)
         found: dict[date, Held] = {}
         if delta is None:
             return found
-        if version is not None:
-            delta.load_as_version(version)
         actions = pa.table(delta.get_add_actions(flatten=True)).select(["partition.day", "num_records", "size_bytes"])
         for row in actions.to_pylist():
             day = date.fromisoformat(str(row["partition.day"]))
@@ -183,14 +181,14 @@ class Lake:
         delta = self._open(table)
         return tuple(day for day in days if not _revision(delta, day))
 
-    def holds(self, table: str, day: date, rows: pa.Table) -> bool:
-        """Tell whether a day's partition holds exactly `rows`, in any order."""
+    def holds(self, table: str, day: date, rows: pa.Table, *, unlike: Sequence[str] = ()) -> bool:
+        """Tell whether a day's partition holds exactly `rows`, in any order, but for the columns `unlike`."""
         delta = self._open(table)
-        return delta is not None and _same_rows(self._partitions(delta, [day])[day], _with_day(rows, day), ())
+        return delta is not None and _same_rows(self._partitions(delta, [day])[day], _with_day(rows, day), unlike)
 
-    def days(self, table: str) -> tuple[date, ...]:
+    def days(self, table: str, *, version: int | None = None) -> tuple[date, ...]:
         """Return the days that hold rows, oldest first."""
-        delta = self._open(table)
+        delta = self._open(table, version=version)
         if delta is None:
             return ()
         return tuple(sorted(date.fromisoformat(part[DAY]) for part in delta.partitions()))
@@ -201,10 +199,7 @@ class Lake:
         Raises:
             LakeError: the table holds no snapshot.
         """
-        delta = self._open(table)
-        if delta is not None and version is not None:
-            delta.load_as_version(version)
-        days = sorted(date.fromisoformat(part[DAY]) for part in delta.partitions()) if delta is not None else []
+        days = self.days(table, version=version)
         if not days:
             raise LakeError(f"Table {table!r} holds no snapshot yet. Run ingest for a day first.")
         return max((known for known in days if known <= day), default=days[0])
@@ -263,11 +258,11 @@ class Lake:
     def _uri(self, table: str) -> str:
         return str(self.root / table)
 
-    def _open(self, table: str) -> DeltaTable | None:
+    def _open(self, table: str, *, version: int | None = None) -> DeltaTable | None:
         if not (self.root / table / "_delta_log").is_dir():
             return None
         try:
-            return DeltaTable(self._uri(table))
+            return DeltaTable(self._uri(table), version=version)
         except TableNotFoundError:
             return None  # another process has made the folder and not yet the first commit
 

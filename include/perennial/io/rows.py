@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 PLACE, REASONS, SUITE, RUN, PAYLOAD, TRACE = "place", "reasons", "suite", "ingest_run", "payload", "trace"
 PUBLISHED, QUARANTINE, DISCARDED = "published", "quarantine", "discarded"
@@ -23,8 +25,10 @@ STRAYS = date(1970, 1, 1)  # the partition of rows that belong to no day
 ORIGIN = "origin"
 
 
-def known_columns(rows: pa.Table) -> pa.Table:
-    """Return the columns that SQL may see: `day`, the contract's, those added later, and the origin of a replay."""
+def published(rows: pa.Table) -> pa.Table:
+    """Return the rows that SQL may see, without the lake's own columns; a row that has no place yet is published."""
+    if PLACE in rows.column_names:
+        rows = rows.filter(pc.equal(pc.fill_null(rows.column(PLACE), PUBLISHED), PUBLISHED))
     return rows.drop_columns([name for name in BOOKKEEPING if name in rows.column_names])
 
 
@@ -39,11 +43,76 @@ def row_id(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def placed(rows: pa.Table, place: str) -> pa.Table:
-    """Return rows with the lake's own columns, all of them in one place and without a past."""
-    nothing = pa.nulls(rows.num_rows, pa.string())
-    rows = rows.append_column(PLACE, pa.repeat(pa.scalar(place), rows.num_rows))
+def placed(rows: pa.Table) -> pa.Table:
+    """Return rows with the lake's own columns, all of them published and without a past."""
+    rows = rows.append_column(PLACE, pa.repeat(pa.scalar(PUBLISHED), rows.num_rows))
     for name in (REASONS, SUITE, RUN, PAYLOAD, TRACE):
-        if name not in rows.column_names:
-            rows = rows.append_column(name, nothing)
+        rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a refused row is marked with: the version of the suite that refused it, and the run."""
+
+    suite: str
+    run: str
+
+
+def version_of(suite: Sequence[Mapping[str, Any]]) -> str:
+    """Return twelve hex digits that name a suite by what it expects."""
+    return hashlib.sha256(json.dumps(list(suite), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def refuse(rows: pa.Table, reasons: Mapping[int, tuple[str, ...]], marks: Marks) -> pa.Table:
+    """Return placed rows of which those at the given positions are in quarantine, with all their reasons."""
+    if not reasons:
+        return rows
+    listed: dict[str, list[str | None]] = {name: rows.column(name).to_pylist() for name in (PLACE, REASONS, SUITE, RUN)}
+    for position, why in reasons.items():
+        listed[PLACE][position] = QUARANTINE
+        listed[REASONS][position] = json.dumps(list(why))
+        listed[SUITE][position], listed[RUN][position] = marks.suite, marks.run
+    for name, values in listed.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return rows
+
+
+def unreadable(rejected: pa.Table, schema: pa.Schema, marks: Marks) -> pa.Table:
+    """Return records that have no types, as rows in quarantine of which only the payload is known.
+
+    Args:
+        rejected: columns payload and reason.
+        schema: of the placed rows they go with.
+        marks: of the refused rows.
+    """
+    rows = pa.Table.from_arrays([pa.nulls(rejected.num_rows, field.type) for field in schema], schema=schema)
+    position = schema.get_field_index(PAYLOAD)
+    rows = rows.set_column(position, schema.field(position), rejected.column("payload").cast(pa.string()))
+    reasons = {at: (str(reason),) for at, reason in enumerate(rejected.column("reason").to_pylist())}
+    return refuse(rows, reasons, marks)
+
+
+def with_past(rows: Mapping[date, pa.Table], stored: Mapping[date, pa.Table]) -> dict[date, pa.Table]:
+    """Return the days with what people decided about their rows before: a discarded row that comes again stays so.
+
+    A row that was re-driven and comes again is published or refused by its expectations, and keeps its trace.
+    """
+    return {day: _with_past(each, stored[day]) if day in stored else each for day, each in rows.items()}
+
+
+def _with_past(rows: pa.Table, stored: pa.Table) -> pa.Table:
+    past: dict[str, list[dict[str, Any]]] = {}
+    for row in stored.filter(pc.is_valid(stored.column(TRACE))).to_pylist():
+        past.setdefault(row_id(row), []).append(row)
+    if not past:
+        return rows
+    listed = rows.to_pylist()
+    for row in listed:
+        known = past.get(row_id(row))
+        if known:
+            decided = known.pop()
+            row[TRACE] = decided[TRACE]
+            if decided[PLACE] == DISCARDED:
+                row |= {name: decided[name] for name in (PLACE, REASONS, SUITE, RUN)}
+    return pa.Table.from_pylist(listed, schema=rows.schema)

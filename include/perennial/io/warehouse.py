@@ -24,7 +24,7 @@ from perennial.contracts import Source
 from perennial.errors import DataError, LakeError, SpecError
 from perennial.io import windows
 from perennial.io.lake import DAY, Lake
-from perennial.io.rows import PLACE, PUBLISHED, known_columns
+from perennial.io.rows import published
 from perennial.records import Window
 from perennial.spec import UseCase
 
@@ -106,10 +106,15 @@ class Warehouse:
             SpecError: the SQL does not run, or gives other columns than the spec names.
             DataError: it gives an entity twice on one day.
         """
-        return tuple(
-            self.features_over(case, each.days, self.source_rows(case, each.days, cut=each.cut, pins=pins))
-            for each in asked
-        )
+        earliest, latest = min(min(each.days) for each in asked), max(each.cut for each in asked)
+        tables = self.source_rows(case, [earliest, latest], cut=latest, pins=pins)
+        sources = _ByDay.of(case, tables)
+        results = []
+        for each in asked:
+            shown = sources.between(min(each.days), each.cut)
+            shown |= self._references(case, max(each.days), cut=each.cut, pins=pins)
+            results.append(self.features_over(case, each.days, shown))
+        return tuple(results)
 
     def feature_days(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> Iterator[tuple[date, pa.Table]]:
         """Yield each of `days` with its features, oldest first, from few reads of the lake.
@@ -122,11 +127,9 @@ class Warehouse:
             tables = self.source_rows(case, chunk, cut=chunk[-1], pins=pins)
             sources = _ByDay.of(case, tables)
             for day, declared in self._declared(case, chunk, tables):
-                shown = sources.seen_on(day)
-                references = [source for source in case.sources if source.is_reference]
-                for source in references if len(chunk) > 1 else ():
-                    version = _pinned(case, case.raw_table(source.name), pins)
-                    shown[source.name] = self._snapshot_of(case, source, day, cut=day, version=version)
+                shown = sources.between(day, day)
+                if len(chunk) > 1:
+                    shown |= self._references(case, day, cut=day, pins=pins)
                 yield day, self._features(case, [day], {**shown, **declared})
 
     def _declared(self, case: UseCase, days: Sequence[date], tables: Tables) -> Iterator[tuple[date, Tables]]:
@@ -170,7 +173,16 @@ class Warehouse:
 
     def _published(self, case: UseCase, source: Source, window: Window, version: int) -> pa.Table:
         rows = self.lake.read(case.raw_table(source.name), window, version=version)
-        return known_columns(rows.filter(pc.equal(rows.column(PLACE), PUBLISHED)))
+        return published(rows)
+
+    def _references(self, case: UseCase, day: date, *, cut: date, pins: Pins) -> dict[str, pa.Table]:
+        return {
+            source.name: self._snapshot_of(
+                case, source, day, cut=cut, version=_pinned(case, case.raw_table(source.name), pins)
+            )
+            for source in case.sources
+            if source.is_reference
+        }
 
     def _snapshot_of(self, case: UseCase, source: Source, day: date, *, cut: date, version: int) -> pa.Table:
         found = self.lake.snapshot_day(case.raw_table(source.name), day, version=version)
@@ -247,13 +259,12 @@ class _ByDay:
         }
         return cls(case, whole, days)
 
-    def seen_on(self, day: date) -> dict[str, pa.Table]:
-        """Return what a run of `day` alone would read."""
+    def between(self, day: date, cut: date) -> dict[str, pa.Table]:
+        """Return what a run that begins with `day` and may see up to `cut` would read."""
         shown = dict(self.tables)
-        number = (day - EPOCH).days
+        begins, ends = (day - EPOCH).days - self.case.features.lookback_days, (cut - EPOCH).days + 1
         for name, days in self._days.items():
-            ends = number + self.case.source(name).known_ahead_days + 1
-            first, last = np.searchsorted(days, [number - self.case.features.lookback_days, ends])
+            first, last = np.searchsorted(days, [begins, ends + self.case.source(name).known_ahead_days])
             shown[name] = self.tables[name].slice(int(first), int(last - first))
         return shown
 

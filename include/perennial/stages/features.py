@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ import pyarrow.compute as pc
 
 from perennial.errors import DataError, LeakError
 from perennial.io.warehouse import Asked
-from perennial.records import FeaturesRecord, Window
+from perennial.records import FeaturesRecord
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 RELATIVE_TOLERANCE = 1e-9  # sums may be added up in another order
+BYTES_A_COMMIT = 256 * 2**20  # a long range is published in parts of about so many bytes
+Progress = Callable[[str, int, int], None]
 
 
 def run(case: UseCase, day: date, adapters: Adapters, *, run: str = "manual") -> FeaturesRecord:
@@ -30,50 +33,102 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str = "manual") ->
         DataError: a source was never ingested for this day, or no entity has features.
         SpecError: the SQL does not run, or gives other columns than the spec names.
     """
-    _check_ingested(case, day, adapters)
+    return run_days(case, [day], adapters, run=run)[0]
+
+
+def run_days(
+    case: UseCase, days: Sequence[date], adapters: Adapters, *, run: str, progress: Progress | None = None
+) -> tuple[FeaturesRecord, ...]:
+    """Build and publish the snapshots of many days from few reads; each is what a run of that day alone would make.
+
+    The leak check is done on the day before the first.
+
+    Raises:
+        LeakError: a feature knows what comes after its day; nothing was published.
+        DataError: a source was never ingested for a day, or no entity has features on it.
+        SpecError: the SQL does not run, or gives other columns than the spec names.
+    """
+    days = sorted(days)
+    _check_ingested(case, days, adapters)
     pins = {table: version for table, version in adapters.warehouse.pins(case).items() if table != case.features_table}
-    before = day - timedelta(days=1)
-    asked = (Asked((day,), cut=day), Asked((before,), cut=day), Asked((before,), cut=before))
-    rows, with_later_rows, without = adapters.warehouse.compute_features(case, asked, pins=pins)
-    _check_leak(case, before, with_later_rows, without)
+    checked = days[0] - timedelta(days=1)
+    _check_leak(case, checked, adapters, pins)
+    records: list[FeaturesRecord] = []
+    built: dict[date, pa.Table] = {}
+    for done, (day, rows) in enumerate(adapters.warehouse.feature_days(case, days, pins=pins), start=1):
+        _check_entities(case, day, rows)
+        built[day] = rows
+        if sum(each.nbytes for each in built.values()) >= BYTES_A_COMMIT:
+            records += _publish(case, built, adapters, pins=pins, checked=checked, run=run)
+            built = {}
+        if progress is not None:
+            progress("snapshots", done, len(days))
+    return tuple(records + _publish(case, built, adapters, pins=pins, checked=checked, run=run))
+
+
+def _publish(
+    case: UseCase, built: dict[date, pa.Table], adapters: Adapters, *, pins: dict[str, int], checked: date, run: str
+) -> list[FeaturesRecord]:
+    """Write snapshots in one commit, and then what they were made from."""
+    if not built:
+        return []
+    metadata = {"case": case.name, "run": run, "spec": case.fingerprint()[:12]}
+    commits = adapters.lake.write_days(case.features_table, built, metadata=metadata)
+    adapters.lineage.keep_features(case, list(built), pins=pins, run=run)
+    return [
+        FeaturesRecord(
+            case=case.name,
+            day=commit.day,
+            rows=commit.rows,
+            version=commit.version,
+            changed=commit.changed,
+            source_versions=pins,
+            leak_checked_day=checked,
+        )
+        for commit in commits
+    ]
+
+
+def _check_entities(case: UseCase, day: date, rows: pa.Table) -> None:
     if not rows.num_rows:
         raise DataError(
-            f"{case.name}/{case.features.sql} gives no entity on {day}: the sources hold no rows in the "
+            f"{case.name}: the features have no entity on {day}: the sources hold no rows in the "
             f"{case.features.lookback_days} days before. Build a later day, or ingest earlier ones."
         )
-    metadata = {"case": case.name, "run": run, "spec": case.fingerprint()[:12]}
-    commit = adapters.lake.write_day(case.features_table, day, rows, metadata=metadata)
-    return FeaturesRecord(
-        case=case.name, day=day, rows=rows.num_rows, version=commit.version, changed=commit.changed,
-        source_versions=pins, leak_checked_day=before,
-    )  # fmt: skip
 
 
-def _check_ingested(case: UseCase, day: date, adapters: Adapters) -> None:
-    found = adapters.lake.read_or_empty(case.ingested_table, Window.of_day(day), columns=["source"])
-    booked = set(found.column("source").to_pylist())
-    # Beside a parallel run, a day's last entry may be the one that a later day made, which reads no reference tables.
-    booked |= {
-        each.name for each in case.sources if each.is_reference and adapters.lake.days(case.raw_table(each.name))
-    }
-    missing = sorted({source.name for source in case.sources} - booked)
-    if missing:
-        raise DataError(
-            f"{', '.join(missing)} of {case.name!r} were not ingested for {day}. "
-            f"Run `perennial ingest {case.name} {day}` first."
-        )
+def _check_ingested(case: UseCase, days: Sequence[date], adapters: Adapters) -> None:
+    for source in case.sources:
+        table = case.raw_table(source.name)
+        if source.is_reference:
+            missing = () if adapters.lake.days(table) else tuple(days)
+        else:
+            ahead = timedelta(days=source.known_ahead_days)
+            missing = adapters.lake.missing_days(table, [day + ahead for day in days])
+        if missing:
+            raise DataError(
+                f"{source.name} of {case.name!r} was not ingested for {missing[0]}. "
+                f"Run `perennial ingest {case.name} {days[0]}` first."
+            )
 
 
-def _check_leak(case: UseCase, day: date, with_later_rows: pa.Table, without: pa.Table) -> None:
+def _check_leak(case: UseCase, day: date, adapters: Adapters, pins: dict[str, int]) -> None:
+    """Build a day twice, with and without the rows of the day after it, and compare."""
+    asked = (Asked((day,), cut=day + timedelta(days=1)), Asked((day,), cut=day))
+    with_later_rows, without = adapters.warehouse.compute_features(case, asked, pins=pins)
+    _compare(case, day, with_later_rows, without)
+
+
+def _compare(case: UseCase, day: date, with_later_rows: pa.Table, without: pa.Table) -> None:
     if with_later_rows.column(case.entity).to_pylist() != without.column(case.entity).to_pylist():
         raise LeakError(
-            f"{case.name}/{case.features.sql} gives other entities for {day} once later rows are there "
+            f"{_where(case)} gives other entities for {day} once later rows are there "
             f"({with_later_rows.num_rows} against {without.num_rows}). Keep only rows with a day up to days.day."
         )
     leaking = [name for name in case.features.columns if _differs(with_later_rows.column(name), without.column(name))]
     if leaking:
         raise LeakError(
-            f"{case.name}/{case.features.sql} looks past its day: on {day} later rows change {', '.join(leaking)}. "
+            f"{_where(case)} looks past its day: on {day} later rows change {', '.join(leaking)}. "
             "Join the sources on rows with a day up to days.day."
         )
 
@@ -86,3 +141,8 @@ def _differs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     distance = pc.abs(pc.subtract(one, other))
     allowed = pc.add(pc.multiply(pc.abs(one), RELATIVE_TOLERANCE), RELATIVE_TOLERANCE)
     return bool(pc.any(pc.greater(distance, allowed)).as_py())
+
+
+def _where(case: UseCase) -> str:
+    """Return the file that a message about the features names."""
+    return f"{case.name}/{case.features.sql or 'use_case.yaml'}"

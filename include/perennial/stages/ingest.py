@@ -1,13 +1,15 @@
-"""Ingest: read a day of each source, validate it, publish it; refused rows go to the quarantine with their reasons.
+"""Ingest: read days of each source, validate them, publish them; refused rows stay in the day, in quarantine.
 
 A day's features look back over a window of raw days, so a run also ingests the days of that window that were never
-ingested: any day can be built by itself, in any order and beside others. Days that are there are left alone.
+ingested: any day can be built by itself, in any order and beside others. Days that are there are left alone, but for
+those in which the source says that rows may still come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,41 +18,109 @@ from filelock import FileLock
 
 from perennial.contracts import Source
 from perennial.errors import DataError
+from perennial.io import rows as lake_rows
 from perennial.io.expectations import Validation
+from perennial.io.forgotten import Forgotten
+from perennial.io.rows import STRAYS, UNLIKE
+from perennial.io.sources import Delivery
 from perennial.records import Commit, IngestRecord, Window
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
-STRAYS = date(1970, 1, 1)  # the quarantine partition of rows that belong to no day
 STRAY_REASON = "the time is missing or lies outside what the source may hold"
+ROWS_A_COMMIT = 500_000  # a long range is published in parts of about so many rows
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Who reads, and what is done beside it."""
+
+    run: str
+    pages: bool = False
+    strays: bool = False
+    progress: Progress | None = None
+
+
 def run(
-    case: UseCase, day: date, adapters: Adapters, *, run: str = "manual", progress: Progress | None = None
+    case: UseCase,
+    day: date,
+    adapters: Adapters,
+    *,
+    run: str = "manual",
+    late: bool = True,
+    progress: Progress | None = None,
 ) -> tuple[IngestRecord, ...]:
     """Publish one day of every source, and each day of the features' lookback that is not there yet.
 
     Args:
         case: whose sources to read.
-        day: the UTC day to read; it is read again even where it was published before.
+        day: the UTC day to read; it is read again even where it was published before. Of a plan, the day is read
+            that is `known_ahead_days` later.
         adapters: lake, sources and expectations.
         run: who asks, kept with each commit.
+        late: also read again the `lateness_days` before the day, in which rows may have come late.
         progress: called with what is being read, the days done and the days to do.
 
     Raises:
         DataError: a source breaks its contract, a critical expectation of a table failed, or too many rows were
             refused; the day's last good partition stays.
     """
+    fill_missing(case, [day], adapters, run=run, progress=progress)
+    records: list[IngestRecord] = []
+    for source in case.sources:
+        newest = day + timedelta(days=source.known_ahead_days)
+        again = Window.ending(newest, days=source.lateness_days + 1 if late else 1)
+        reading = Reading(run, pages=True, strays=True)
+        records += _ingest(case, source, list(again.days()), adapters, reading)
+    return tuple(records)
+
+
+def run_days(
+    case: UseCase, source: str, days: Sequence[date], adapters: Adapters, *, run: str, progress: Progress | None = None
+) -> tuple[IngestRecord, ...]:
+    """Read many days of one source again, in one pass; unchanged days make no new version.
+
+    Raises:
+        DataError: as for `run`; the days before the one that breaks are published.
+    """
+    reading = Reading(run, strays=True, progress=progress)
+    return tuple(_ingest(case, case.source(source), sorted(days), adapters, reading))
+
+
+def fill_missing(
+    case: UseCase, days: Sequence[date], adapters: Adapters, *, run: str, progress: Progress | None = None
+) -> None:
+    """Publish the days that the features of `days` look back to and that were never ingested, `days` left out."""
     with _one_at_a_time(adapters, case):
-        missing = _missing_days(case, day, adapters)
-        for done, each in enumerate(missing, start=1):
-            _ingest_day(case, each, adapters, run=run, with_pages=False)
-            if progress is not None:
-                progress("days before", done, len(missing))
-    return _ingest_day(case, day, adapters, run=run, with_pages=True)
+        for source in case.sources:
+            missing = missing_days(case, source, days, adapters)
+            if missing:
+                _ingest(case, source, missing, adapters, Reading(run, progress=progress))
+
+
+def needed_days(case: UseCase, source: Source, days: Sequence[date]) -> tuple[date, ...]:
+    """Return the days of a source that the features of `days` may look at, and their leak check; oldest first.
+
+    The leak check builds the day before as well, so it is one day more than the features need.
+    """
+    back, ahead = timedelta(days=case.features.lookback_days + 1), timedelta(days=source.known_ahead_days + 1)
+    needed = {each for day in days for each in Window(day - back, day + ahead).days()}
+    return tuple(sorted(needed))
+
+
+def missing_days(case: UseCase, source: Source, days: Sequence[date], adapters: Adapters) -> tuple[date, ...]:
+    """Return the days before the newest of each of `days` that its features need and that were never ingested.
+
+    A reference table misses nothing: each day sees the newest snapshot there is.
+    """
+    if source.is_reference:
+        return ()
+    read_anyway = {day + timedelta(days=source.known_ahead_days) for day in days}
+    needed = [each for each in needed_days(case, source, days) if each not in read_anyway]
+    return adapters.lake.missing_days(case.raw_table(source.name), needed)
 
 
 def _one_at_a_time(adapters: Adapters, case: UseCase) -> AbstractContextManager[object]:
@@ -60,112 +130,165 @@ def _one_at_a_time(adapters: Adapters, case: UseCase) -> AbstractContextManager[
     return FileLock(folder / f"{case.name}.lock")
 
 
-def _missing_days(case: UseCase, day: date, adapters: Adapters) -> tuple[date, ...]:
-    """Return the days that the features of `day` look back to and of which a source was never ingested."""
-    # One day more than the features need: the leak check builds the day before as well.
-    lookback = Window(day - timedelta(days=case.features.lookback_days + 1), day)
-    needed = {source.name for source in case.sources if not source.is_reference}
-    ingested = adapters.lake.read_or_empty(case.ingested_table, lookback, columns=["day", "source"]).to_pylist()
-    found = {(row["day"], row["source"]) for row in ingested}
-    return tuple(each for each in lookback.days() if any((each, name) not in found for name in needed))
+def _ingest(
+    case: UseCase, source: Source, days: Sequence[date], adapters: Adapters, reading: Reading
+) -> list[IngestRecord]:
+    """Read, judge and publish days of one source, in parts; a day that breaks leaves the days before it published."""
+    records: list[IngestRecord] = []
+    judged: dict[date, _Judged] = {}
+    suite = case.expectations(source.name)
+    deliveries = adapters.sources.read_days(case, source, days)
+    try:
+        for done, delivery in enumerate(_without_forgotten(case, source, deliveries, adapters), start=1):
+            judged[delivery.day] = _judge(case, source, delivery, adapters, reading)
+            if sum(each.rows.num_rows for each in judged.values()) >= ROWS_A_COMMIT:
+                records += _publish(case, source, judged, adapters, reading)
+                judged = {}
+            if reading.progress is not None:
+                reading.progress(source.name, done, len(days))
+    except DataError:
+        _publish(case, source, judged, adapters, reading)
+        raise
+    strays = _strays(case, source, days, adapters, lake_rows.version_of(suite), reading) if reading.strays else {}
+    return records + _publish(case, source, judged, adapters, reading, strays=strays)
 
 
-def _ingest_day(
-    case: UseCase, day: date, adapters: Adapters, *, run: str, with_pages: bool
-) -> tuple[IngestRecord, ...]:
-    sources = [source for source in case.sources if with_pages or not source.is_reference]
-    records = tuple(_ingest(case, source, day, adapters, run=run, with_page=with_pages) for source in sources)
-    # Written last: a day counts as ingested once every source of it is published.
-    book = pa.table({
-        "source": pa.array([record.source for record in records]),
-        "rows": pa.array([record.rows for record in records], pa.int64()),
-        "quarantined": pa.array([record.quarantined for record in records], pa.int64()),
-    })  # fmt: skip
-    adapters.lake.write_day(case.ingested_table, day, book, metadata={"case": case.name, "run": run})
-    return records
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A day's rows with their places, what the suite says beside it, and the page that shows it."""
+
+    rows: pa.Table
+    refused: int
+    warnings: tuple[str, ...]
+    page: str | None
 
 
-def _ingest(case: UseCase, source: Source, day: date, adapters: Adapters, *, run: str, with_page: bool) -> IngestRecord:
-    table = case.raw_table(source.name)
-    rows = adapters.sources.read_day(case, source, day)
-    if source.is_reference and _snapshot_is(rows, table, day, adapters):
-        return _record(
-            case, source, Commit(table, day, rows.num_rows, adapters.lake.version(table) or 0, changed=False)
-        )
-    validation = adapters.expectations.check(rows, case.expectations(source.name), name=source.name)
+def _judge(case: UseCase, source: Source, delivery: Delivery, adapters: Adapters, reading: Reading) -> _Judged:
+    suite = case.expectations(source.name)
+    validation = adapters.expectations.check(delivery.rows, suite, name=source.name)
     page = None
-    if with_page or validation.critical:
-        page = adapters.expectations.keep(validation, case=case.name, source=source.name, day=day)
-    _stop_where_critical(source, day, rows, validation)
-    metadata = {"case": case.name, "run": run, "spec": case.fingerprint()[:12], **_origin_of(rows)}
-    good, bad = _divided(rows, validation.refused)
-    # The refused rows first: a crash in between leaves them in the quarantine, and the day to be run again.
-    if bad.num_rows or adapters.lake.has_day(case.quarantine_table(source.name), day):
-        adapters.lake.write_day(case.quarantine_table(source.name), day, bad, metadata=metadata)
-    commit = adapters.lake.write_day(table, day, good, metadata=metadata)
-    if with_page:
-        _keep_strays(case, source, day, adapters, run=run)
-    return _record(case, source, commit, quarantined=bad.num_rows, warnings=validation.warnings, page=page)
+    if reading.pages or validation.critical:
+        page = adapters.expectations.keep(validation, case=case.name, source=source.name, day=delivery.day)
+    _stop_where_critical(source, delivery, validation)
+    marks = lake_rows.Marks(suite=lake_rows.version_of(suite), run=reading.run)
+    rows = lake_rows.refuse(lake_rows.placed(delivery.rows), validation.refused, marks)
+    if delivery.rejected.num_rows:
+        rows = pa.concat_tables([rows, lake_rows.unreadable(delivery.rejected, rows.schema, marks)])
+    return _Judged(rows, len(validation.refused) + delivery.rejected.num_rows, validation.warnings, page)
 
 
-def _record(
-    case: UseCase, source: Source, commit: Commit, *, quarantined: int = 0, warnings: tuple[str, ...] = (),
-    page: str | None = None,
-) -> IngestRecord:  # fmt: skip
+def _publish(
+    case: UseCase,
+    source: Source,
+    judged: Mapping[date, _Judged],
+    adapters: Adapters,
+    reading: Reading,
+    *,
+    strays: Mapping[date, pa.Table] | None = None,
+) -> list[IngestRecord]:
+    """Write the judged days and the strays in one commit, so that no row is in two places or in none."""
+    table = case.raw_table(source.name)
+    rows = {day: each.rows for day, each in judged.items()}
+    if source.is_reference:
+        rows = {day: each for day, each in rows.items() if not _snapshot_is(each, table, day, adapters)}
+    for day, each in (strays or {}).items():
+        rows[day] = pa.concat_tables([rows[day], each], promote_options="default") if day in rows else each
+    commits: dict[date, Commit] = {}
+    if rows:
+        metadata = {"case": case.name, "run": reading.run, "spec": case.fingerprint()[:12], **_origin_of(rows.values())}
+        done = adapters.lake.update_days(
+            table, sorted(rows), lambda stored: lake_rows.with_past(rows, stored), metadata=metadata, unlike=UNLIKE
+        )
+        commits = {commit.day: commit for commit in done}
+    unchanged = adapters.lake.version(table) or 0
+    return [
+        _record(
+            case, source, commits.get(day) or Commit(table, day, each.rows.num_rows, unchanged, changed=False), each
+        )
+        for day, each in judged.items()
+    ]  # fmt: skip
+
+
+def _record(case: UseCase, source: Source, commit: Commit, judged: _Judged) -> IngestRecord:
     return IngestRecord(
-        case=case.name, source=source.name, day=commit.day, rows=commit.rows, quarantined=quarantined,
-        version=commit.version, changed=commit.changed, warnings=warnings, page=page,
-    )  # fmt: skip
+        case=case.name,
+        source=source.name,
+        day=commit.day,
+        rows=judged.rows.num_rows - judged.refused,
+        quarantined=judged.refused,
+        version=commit.version,
+        changed=commit.changed,
+        warnings=judged.warnings,
+        page=judged.page,
+    )
 
 
-def _stop_where_critical(source: Source, day: date, rows: pa.Table, validation: Validation) -> None:
+def _stop_where_critical(source: Source, delivery: Delivery, validation: Validation) -> None:
+    day = delivery.day
     if validation.critical:
         raise DataError(
             f"Source {source.name!r} fails a critical expectation on {day}: {'; '.join(validation.critical)}. "
             "Nothing was published, the last good partition stays. Correct the source, or the suite, and run again."
         )
-    share = len(validation.refused) / max(rows.num_rows, 1)
+    refused = len(validation.refused) + delivery.rejected.num_rows
+    rows = delivery.rows.num_rows + delivery.rejected.num_rows
+    share = refused / max(rows, 1)
     if share > source.quarantine_limit:
-        reasons = sorted({reason for found in validation.refused.values() for reason in found})
+        reasons = {reason for found in validation.refused.values() for reason in found}
+        reasons |= set(delivery.rejected.column("reason").to_pylist())
         raise DataError(
-            f"Source {source.name!r} has {len(validation.refused)} of {rows.num_rows} rows refused on {day}, a share "
-            f"of {share:.3f} with a limit of {source.quarantine_limit}: {'; '.join(reasons)}. Nothing was published."
+            f"Source {source.name!r} has {refused} of {rows} rows refused on {day}, a share of {share:.3f} with a "
+            f"limit of {source.quarantine_limit}: {'; '.join(sorted(reasons))}. Nothing was published."
         )
-
-
-def _divided(rows: pa.Table, refused: Mapping[int, tuple[str, ...]]) -> tuple[pa.Table, pa.Table]:
-    """Return the good rows, and the refused ones with their reasons; each row is in exactly one of them."""
-    positions = sorted(refused)
-    keep = [position for position in range(rows.num_rows) if position not in refused]
-    reasons = pa.array(["; ".join(refused[position]) for position in positions], pa.string())
-    bad = rows.take(pa.array(positions, pa.int64())).append_column("reasons", reasons)
-    return rows.take(pa.array(keep, pa.int64())), bad
 
 
 def _snapshot_is(rows: pa.Table, table: str, day: date, adapters: Adapters) -> bool:
     """Tell whether a reference table looks the same in the snapshot that `day` sees already."""
-    return bool(adapters.lake.days(table)) and adapters.lake.holds(table, adapters.lake.snapshot_day(table, day), rows)
+    if not adapters.lake.days(table):
+        return False
+    return adapters.lake.holds(table, adapters.lake.snapshot_day(table, day), rows, unlike=UNLIKE)
 
 
-def _keep_strays(case: UseCase, source: Source, day: date, adapters: Adapters, *, run: str) -> None:
-    strays = adapters.sources.read_strays(case, source, day)
-    if not strays.num_rows:
-        return
-    home = day if source.daily_drop else STRAYS
-    refused = dict.fromkeys(range(strays.num_rows), (STRAY_REASON,))
-    _, bad = _divided(strays, refused)
-    table = case.quarantine_table(source.name)
-    if source.daily_drop and adapters.lake.has_day(table, home):
-        already = adapters.lake.read(table, Window.of_day(home)).select(bad.column_names)
-        bad = pa.concat_tables([already.filter(_other_reasons(already)), bad])
-    adapters.lake.write_day(table, home, bad, metadata={"case": case.name, "run": run})
+def _strays(
+    case: UseCase, source: Source, days: Sequence[date], adapters: Adapters, suite: str, reading: Reading
+) -> dict[date, pa.Table]:
+    """Return the rows that belong to no day, by the partition that keeps them.
 
-
-def _other_reasons(rows: pa.Table) -> pa.Array:
-    return pa.array([STRAY_REASON not in reasons for reasons in rows.column("reasons").to_pylist()])
-
-
-def _origin_of(rows: pa.Table) -> dict[str, str]:
-    if "origin" not in rows.column_names or not rows.num_rows:
+    Those of a daily drop lie in the day of their file. All others have a partition of their own, which is also
+    returned empty where the source has corrected what was in it.
+    """
+    if source.is_reference:
         return {}
-    return {"origin": "+".join(sorted(rows.column("origin").unique().to_pylist()))}
+    marks = lake_rows.Marks(suite=suite, run=reading.run)
+    found: dict[date, pa.Table] = {}
+    for day in days if source.daily_drop else days[-1:]:
+        rows = adapters.sources.read_strays(case, source, day)
+        home = day if source.daily_drop else STRAYS
+        known = not source.daily_drop and adapters.lake.has_day(case.raw_table(source.name), STRAYS)
+        if rows.num_rows or known:
+            refused = dict.fromkeys(range(rows.num_rows), (STRAY_REASON,))
+            found[home] = lake_rows.refuse(lake_rows.placed(rows), refused, marks)
+    return found
+
+
+def _without_forgotten(
+    case: UseCase, source: Source, deliveries: Iterator[Delivery], adapters: Adapters
+) -> Iterator[Delivery]:
+    """Leave out the rows of entities that asked to be forgotten."""
+    forgotten = Forgotten.of(case, adapters.lake)
+    if not forgotten or case.entity not in source.columns:
+        yield from deliveries
+        return
+    for delivery in deliveries:
+        yield Delivery(delivery.day, forgotten.left_out(delivery.rows, case.entity), delivery.rejected)
+
+
+def _origin_of(tables: Iterable[pa.Table]) -> dict[str, str]:
+    found = {
+        origin
+        for rows in tables
+        if lake_rows.ORIGIN in rows.column_names
+        for origin in rows.column(lake_rows.ORIGIN).unique().to_pylist()
+        if origin is not None
+    }
+    return {"origin": "+".join(sorted(found))} if found else {}

@@ -35,9 +35,10 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str) -> ScoreRecor
     pins = adapters.warehouse.pins(case)
     rows = adapters.warehouse.snapshots(case, [day], pins=pins)
     frame = frames.model_frame(rows, numeric=champion.numeric, categorical=champion.categorical)
-    score = pipelines.probabilities(champion.pipeline, frame)
+    score = pipelines.scores(champion.pipeline, frame, kind=champion.kind)
     predictions = _predictions(case, rows, score, version=champion.version)
     commit, data_version = _publish(case, day, adapters, predictions, data_version=pins[case.features_table], run=run)
+    adapters.lineage.keep_predictions(case, day, features_version=pins[case.features_table], run=run)
     log.info("%s of %s: %s rows by version %s", case.name, day, commit.rows, champion.version)
     return ScoreRecord(
         case=case.name,

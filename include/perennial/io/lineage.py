@@ -1,0 +1,150 @@
+"""What each derived day was made from: the revision of every source day behind a snapshot, and of a score's snapshot.
+
+A revision counts how often the content of a day changed. A derived day is stale where a day behind it has another
+revision now, or where its definition has changed. The entry is written after the day it is about: a crash in between
+leaves a day that looks stale, and building it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from perennial.contracts import Source
+from perennial.io.lake import Lake
+from perennial.records import DayState, Window
+from perennial.spec import UseCase
+
+INPUTS = "inputs"
+Pins = Mapping[str, int]
+
+
+def definition(case: UseCase) -> str:
+    """Return sixteen hex digits that name how features are computed; another definition makes every day stale."""
+    text = case.text(case.features.sql) if case.features.sql is not None else ""
+    declared = json.dumps([case.entity, case.features.model_dump(mode="json"), text], sort_keys=True)
+    return hashlib.sha256(declared.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Writes and compares what derived days were made from."""
+
+    lake: Lake
+
+    def keep_features(self, case: UseCase, days: Sequence[date], *, pins: Pins, run: str) -> None:
+        """Write down what the snapshots of `days` were made from, at the pinned versions."""
+        known = _Revisions(self.lake, case, days, pins)
+        entries = {day: _entry(known.inputs(day)) for day in days}
+        self.lake.write_days(case.features_lineage, entries, metadata={"case": case.name, "run": run})
+
+    def keep_predictions(self, case: UseCase, day: date, *, features_version: int, run: str) -> None:
+        """Write down which revision of its snapshot a day's scores were made from."""
+        revision = self.lake.revisions(case.features_table, [day], version=features_version)[day]
+        entry = _entry({"features": revision})
+        self.lake.write_day(case.predictions_lineage, day, entry, metadata={"case": case.name, "run": run})
+
+    def features(self, case: UseCase, days: Sequence[date]) -> tuple[DayState, ...]:
+        """Return whether each of `days` has its snapshot, and whether what it was made from has changed since."""
+        built = self.lake.revisions(case.features_table, days)
+        if not any(built.values()):
+            return tuple(DayState(day, "missing", "never built") for day in days)
+        kept, known = self._kept(case.features_lineage, days), _Revisions(self.lake, case, days, None)
+        return tuple(_features_state(day, built[day], kept.get(day), known) for day in days)
+
+    def predictions(self, case: UseCase, days: Sequence[date]) -> tuple[DayState, ...]:
+        """Return whether each of `days` has its scores, and whether its snapshot has changed since."""
+        scored = self.lake.revisions(case.predictions_table, days)
+        snapshots = self.lake.revisions(case.features_table, days)
+        kept = self._kept(case.predictions_lineage, days)
+        return tuple(_predictions_state(day, scored[day], kept.get(day), snapshots[day]) for day in days)
+
+    def changed_snapshots(self, case: UseCase, days: Sequence[date], *, since: int) -> tuple[date, ...]:
+        """Return those of `days` whose snapshot has changed since a version of the features table."""
+        then = self.lake.revisions(case.features_table, days, version=since)
+        now = self.lake.revisions(case.features_table, days)
+        return tuple(day for day in days if then[day] != now[day])
+
+    def _kept(self, table: str, days: Sequence[date]) -> dict[date, dict[str, Any]]:
+        window = Window(min(days), max(days) + timedelta(days=1))
+        rows = self.lake.read_or_empty(table, window, columns=["day", INPUTS])
+        return {row["day"]: json.loads(row[INPUTS]) for row in rows.to_pylist()}
+
+
+class _Revisions:
+    """The revision of every source day that some snapshots may look at, read once."""
+
+    def __init__(self, lake: Lake, case: UseCase, days: Sequence[date], pins: Pins | None) -> None:
+        self.case = case
+        self._lake, self._pins = lake, pins or {}
+        self._first = min(days) - timedelta(days=case.features.lookback_days)
+        self._last = max(days)
+        self._found = {source.name: self._of(source) for source in case.sources}
+
+    def _of(self, source: Source) -> dict[date, int]:
+        table = self.case.raw_table(source.name)
+        version = self._pins.get(table)
+        if source.is_reference:
+            days: Sequence[date] = self._lake.days(table, version=version)
+        else:
+            days = list(Window(self._first, self._last + timedelta(days=source.known_ahead_days + 1)).days())
+        return self._lake.revisions(table, days, version=version)
+
+    def inputs(self, day: date) -> dict[str, Any]:
+        """Return what a snapshot of `day` would be made from now."""
+        sources = {source.name: self._seen(source, day) for source in self.case.sources}
+        return {"definition": definition(self.case), "sources": sources}
+
+    def _seen(self, source: Source, day: date) -> dict[str, Any]:
+        found = self._found[source.name]
+        if source.is_reference:
+            snapshot = max((known for known in found if known <= day), default=min(found, default=day))
+            return {"first": snapshot.isoformat(), "revisions": [found.get(snapshot, 0)]}
+        first = day - timedelta(days=self.case.features.lookback_days)
+        window = Window(first, day + timedelta(days=source.known_ahead_days + 1))
+        return {"first": first.isoformat(), "revisions": [found[each] for each in window.days()]}
+
+
+def _features_state(day: date, revision: int, kept: Mapping[str, Any] | None, known: _Revisions) -> DayState:
+    if not revision:
+        return DayState(day, "missing", "never built")
+    if kept is None:
+        return DayState(day, "stale", "what it was built from is not known")
+    reasons = tuple(_differences(kept, known.inputs(day)))
+    return DayState(day, "stale" if reasons else "fresh", "; ".join(reasons))
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    if then["definition"] != now["definition"]:
+        yield "the definition of the features changed"
+    for name, seen in now["sources"].items():
+        before = then["sources"].get(name)
+        if before is None:
+            yield f"{name} is a new source"
+        elif before["first"] != seen["first"] or len(before["revisions"]) != len(seen["revisions"]):
+            yield f"{name} is read over other days"
+        else:
+            first = date.fromisoformat(seen["first"])
+            pairs = enumerate(zip(before["revisions"], seen["revisions"], strict=True))
+            changed = [first + timedelta(days=at) for at, (old, new) in pairs if old != new]
+            if changed:
+                more = f" and {len(changed) - 1} more days" if len(changed) > 1 else ""
+                yield f"{name} of {changed[0]}{more} changed"
+
+
+def _predictions_state(day: date, revision: int, kept: Mapping[str, Any] | None, snapshot: int) -> DayState:
+    if not revision:
+        return DayState(day, "missing", "never scored")
+    if kept is None or kept["features"] != snapshot:
+        return DayState(day, "stale", "its snapshot changed")
+    return DayState(day, "fresh", "")
+
+
+def _entry(inputs: Mapping[str, Any]) -> pa.Table:
+    return pa.table({INPUTS: pa.array([json.dumps(inputs)], pa.string())})
