@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from perennial.errors import SpecError, nearest
+from perennial.io.queries import parameters
 from perennial.settings import load_settings
 from perennial.spec import SUITES, AbsoluteGate, BaselineGate, ChampionGate, UseCase
 
@@ -110,8 +111,15 @@ def _absolute_paths(declared: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make the paths of files that no package holds relative to the use case's folder."""
     for source in declared.get("sources") or ():
         if isinstance(source, dict) and not source.get("package") and isinstance(source.get("files"), dict):
-            source["files"] = {view: str(folder / str(file)) for view, file in source["files"].items()}
+            source["files"] = {view: _absolute_path(str(file), folder) for view, file in source["files"].items()}
     return declared
+
+
+def _absolute_path(path: str, folder: Path) -> str:
+    """Return where a file lies: a URL and what lies below `{data}` stay, of `zip://a::b` the b is resolved."""
+    chain, _, last = path.rpartition("::")
+    absolute = last if "://" in last or last.startswith("{data}") else str(folder / last)
+    return f"{chain}::{absolute}" if chain else absolute
 
 
 def _complaints(error: ValidationError) -> Iterator[str]:
@@ -157,6 +165,7 @@ def _check_sql(case: UseCase, folder: Path) -> None:
     keys = {"label.sql": case.label.sql}
     keys |= {"features.sql": case.features.sql} if case.features.sql is not None else {}
     keys |= {f"sources.{source.name}.select": source.select for source in case.sources if source.select}
+    keys |= {f"sources.{each.name}.database.query": each.database.query for each in case.sources if each.database}
     for key, name in keys.items():
         if not (folder / name).is_file():
             present = [path.name for path in folder.glob("*.sql")]
@@ -168,6 +177,22 @@ def _check_sql(case: UseCase, folder: Path) -> None:
             raise SpecError(
                 f"{case.name}/{name} calls {clock.group(0).rstrip('( ')!r}: another run would give other rows. "
                 "Use the column `day` of the table `days` instead."
+            )
+    _check_queries(case)
+
+
+def _check_queries(case: UseCase) -> None:
+    for source in case.sources:
+        if source.database is None:
+            continue
+        name, time = source.database.query, source.time_column
+        found = parameters(case.text(name))
+        if found != ({"start", "end"} if time else set()):
+            listed = ", ".join(f":{each}" for each in sorted(found)) or "no parameter"
+            needed = f":start and :end, as in `where {time} >= :start and {time} < :end`"
+            raise SpecError(
+                f"{case.name}/{name} takes {listed}. The query of source {source.name!r} needs "
+                f"{needed if time else 'none: a reference table is read whole'}."
             )
 
 

@@ -1,16 +1,20 @@
-"""What a source promises: its files, names, types and times. No file access."""
+"""What a source promises: where it lies, names, types, times, and what a change of them means. No file access."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
+from string import Formatter
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from perennial.errors import nearest
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
+Format = Literal["parquet", "csv", "json"]
+Change = Literal["refuse", "add", "ignore"]
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,39}$"
 Name = Annotated[str, Field(pattern=IDENTIFIER)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,11 +33,51 @@ class Replay(Strict):
     weeks: Annotated[int, Field(ge=1)] = 52
 
 
-RESERVED = {"day", "origin", "place", "reasons", "suite", "ingest_run", "payload", "trace"}  # columns that the lake adds to a source's own
+# Columns that the lake adds to a source's own.
+RESERVED = {"day", "origin", "place", "reasons", "suite", "ingest_run", "payload", "trace"}
+
+
+class Database(Strict):
+    """A query over a database; its window comes in as the bound parameters `:start` and `:end`, half-open."""
+
+    connection: Annotated[
+        str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="name of a connection, never a URL")
+    ]
+    query: Annotated[str, Field(description="SQL file of the use case's folder")]
+
+
+class Complete(Strict):
+    """When a day's files have arrived whole; with both, both have to hold."""
+
+    marker: str | None = Field(None, description="path of a file that is written last; a bare name lies beside files")
+    min_age_minutes: Annotated[int, Field(ge=1, description="a file changed later is still being written")] | None = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        if self.marker is None and self.min_age_minutes is None:
+            raise ValueError("complete needs `marker`, `min_age_minutes`, or both.")
+        return self
+
+
+class Csv(Strict):
+    """How a CSV file is written; its first line names the columns."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    null_text: str = Field("", description="text that means no value, beside the empty one")
+
+
+class SchemaChanges(Strict):
+    """What happens on a column that is new, missing or of another type; docs/sources.md defines all nine."""
+
+    new: Change = "ignore"
+    missing: Change = "refuse"
+    retyped: Change = "refuse"
 
 
 class Source(Strict):
-    """Files of an installed package or of a folder, read day by day.
+    """Files of an installed package, of a folder or behind a URL, or a database's query; read day by day.
 
     Without `time_column` the source is a reference table: each day sees its newest snapshot. A path with
     `{day}` in it is a daily drop: one file a day, every row of which must lie in that day.
@@ -41,11 +85,21 @@ class Source(Strict):
 
     name: Name
     package: str | None = Field(None, description="installed package that `files` are relative to")
-    files: Annotated[Mapping[Name, str], Field(min_length=1, description="view name: path of a Parquet or CSV file")]
+    files: Mapping[Name, str] = Field({}, description="view name: path or URL of Parquet, CSV or JSON lines")
+    format: Format | None = Field(None, description="of the files; default: by the ending of each")
+    csv: Csv = Csv()
+    encoding: str = Field("utf-8", description="of CSV and JSON files, by Python's name")
+    complete: Complete | None = None
+    database: Database | None = None
     select: str | None = Field(None, description="SQL file over those views; may be left out for a single file")
     time_column: str | None = Field(None, description="UTC time or date that puts a row into its day")
+    time_zone: str | None = Field(None, description="zone of times that are written without one; default UTC")
     keys: Annotated[tuple[str, ...], Field(min_length=1, description="columns that name a row")]
     columns: Annotated[Mapping[str, ColumnType], Field(min_length=1)]
+    schema_changes: SchemaChanges = SchemaChanges()
+    personal: Mapping[str, Literal["drop", "hash"]] = Field(
+        {}, description="columns of personal data, dropped or replaced by a keyed hash before anything is written"
+    )
     suite: str | None = Field(
         None, description="name of the expectation suite in suite.json; default: the source's name"
     )
@@ -79,12 +133,58 @@ class Source(Strict):
             raise ValueError(f"source {self.name!r} has {{day}} in a path and needs a time_column.")
         return self
 
+    @model_validator(mode="after")
+    def _lies_in_one_place(self) -> Self:
+        if bool(self.files) == (self.database is not None):
+            raise ValueError(f"source {self.name!r} needs either `files` or `database`.")
+        if self.database is not None:
+            given = [key for key in ("package", "select", "complete", "format", "replay") if getattr(self, key)]
+            if given:
+                raise ValueError(f"source {self.name!r} is a database's query, {', '.join(given)} are for files.")
+        for path in (*self.files.values(), (self.complete and self.complete.marker) or ""):
+            unknown = sorted(set(_fields(path)) - {"day", "data"})
+            if unknown:
+                raise ValueError(f"the path {path!r} has {{{unknown[0]}}} in it. Known: {{day}}, {{data}}.")
+        return self
+
+    @model_validator(mode="after")
+    def _zone_is_known(self) -> Self:
+        try:
+            ZoneInfo(self.time_zone or "UTC")
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"time_zone {self.time_zone!r} is none; write it like Europe/Berlin.") from error
+        return self
+
+    @model_validator(mode="after")
+    def _personal_columns_hold_together(self) -> Self:
+        for name, treatment in self.personal.items():
+            declared = self.columns.get(name)
+            if treatment == "drop" and declared is not None:
+                raise ValueError(f"personal drops {name!r}: take it out of columns.")
+            if treatment == "hash" and declared != "string":
+                raise ValueError(f"personal hashes {name!r}, which becomes text: declare it in columns as string.")
+        return self
+
     @property
     def daily_drop(self) -> bool:
         """Tell whether there is one file a day."""
-        return any("{day}" in path for path in self.files.values())
+        return any("day" in _fields(path) for path in self.files.values())
+
+    @property
+    def hashed(self) -> tuple[str, ...]:
+        """Return the columns that are replaced by a keyed hash."""
+        return tuple(name for name, treatment in self.personal.items() if treatment == "hash")
 
     @property
     def is_reference(self) -> bool:
         """Tell whether the source has no time of its own."""
         return self.time_column is None
+
+
+def _fields(path: str) -> Iterator[str]:
+    """Yield what stands in braces in a path.
+
+    >>> list(_fields("{data}/{day:%Y/%m}/{day}.csv"))
+    ['data', 'day', 'day']
+    """
+    return (name for _, name, _, _ in Formatter().parse(path) if name is not None)
