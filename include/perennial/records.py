@@ -297,3 +297,39 @@ class DayState(Record):
     day: date
     state: Literal["missing", "stale", "fresh"]
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord(Record):
+    """How many rows of one day of a source are in quarantine for the same reasons, by one version of the suite."""
+
+    case: str
+    source: str
+    day: date
+    reasons: tuple[str, ...]
+    suite: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveRecord(Record):
+    """How many refused rows of a day were moved, re-driven or discarded, and how many are still in quarantine."""
+
+    case: str
+    source: str
+    day: date
+    moved: int
+    remaining: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRecord(Record):
+    """What held a forgotten entity: rows by table over all versions, files, and the models that read one of them."""
+
+    case: str
+    entity: str
+    rows: Mapping[str, int]
+    files: int
+    broken_models: tuple[str, ...]
+    dry_run: bool

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pad
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.dataset import FileSystemDataset
@@ -159,6 +160,34 @@ class Lake:
             found[day] = Held(known.rows + int(row["num_records"] or 0), known.bytes + int(row["size_bytes"]))
         return found
 
+    def days_with(self, table: str, condition: pc.Expression) -> tuple[date, ...]:
+        """Return the days of the newest version in which a row meets a condition."""
+        rows = self.dataset(table).to_table(filter=condition, columns=[DAY])
+        return tuple(sorted(rows.column(DAY).unique().to_pylist()))
+
+    def files_of(self, table: str, version: int | None = None) -> frozenset[str]:
+        """Return the data files of a version, relative to the table's folder."""
+        delta = self._open(table, version=version)
+        return frozenset() if delta is None else frozenset(unquote(path) for path in _paths(delta))
+
+    def files_with(self, table: str, condition: pc.Expression) -> dict[str, int]:
+        """Return the data files of all versions in which rows meet a condition, and how many rows do."""
+        folder = self.root / table
+        schema = self.dataset(table).schema
+        found = {}
+        for path in sorted(folder.rglob(f"{DAY}=*/*.parquet")):
+            count = pad.dataset(path, schema=schema).count_rows(filter=condition)
+            if count:
+                found[str(path.relative_to(folder))] = count
+        return found
+
+    def delete_files(self, table: str, files: Iterable[str]) -> frozenset[str]:
+        """Delete data files that the newest version does not need; return those that it does need and that stay."""
+        needed, asked = self.files_of(table), frozenset(files)
+        for path in asked - needed:
+            (self.root / table / path).unlink(missing_ok=True)
+        return asked & needed
+
     def version_at(self, table: str, at: datetime) -> int | None:
         """Return the version that was the newest at a moment; None where the table did not exist then."""
         delta = self._open(table)
@@ -285,6 +314,10 @@ def _overwrite(delta: DeltaTable, days: Mapping[date, pa.Table], content: pa.Tab
             app_transactions=[Transaction(_marker(day), _revision(delta, day) + 1) for day in days],
         ),
     )
+
+
+def _paths(delta: DeltaTable) -> list[str]:
+    return [str(path) for path in pa.table(delta.get_add_actions(flatten=True)).column("path").to_pylist()]
 
 
 def _span(days: Iterable[date]) -> str:

@@ -33,7 +33,7 @@ from sqlalchemy.pool import NullPool
 from perennial.errors import LedgerError
 from perennial.records import AlertRecord, GateReport, Json, MonitorRecord, Record
 
-Action = Literal["trained", "evaluated", "promoted", "retrain requested"]
+Action = Literal["trained", "evaluated", "promoted", "retrain requested", "forgot an entity"]
 Kept = TypeVar("Kept")
 
 MIGRATIONS = Path(__file__).parent / "migrations"

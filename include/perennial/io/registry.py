@@ -233,6 +233,12 @@ class Registry:
                 raise
         return {alias: str(number) for alias, number in found.items()}  # the SQL store returns an int
 
+    def versions(self, model: str) -> tuple[str, ...]:
+        """Return all registered versions, oldest first; none where the model is not there."""
+        with self._translated(f"list the versions of {model}"):
+            found = self._client().search_model_versions(f"name = '{model}'")
+            return tuple(str(number) for number in sorted(int(each.version) for each in found))
+
     def required_version_of(self, model: str, alias: str) -> str:
         """Return the version an alias points at.
 

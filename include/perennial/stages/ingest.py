@@ -136,21 +136,25 @@ def _ingest(
     """Read, judge and publish days of one source, in parts; a day that breaks leaves the days before it published."""
     records: list[IngestRecord] = []
     judged: dict[date, _Judged] = {}
-    suite = case.expectations(source.name)
+    strays = _strays(case, source, days, adapters, reading) if reading.strays else {}
+    corrected = _corrected(case, source, strays, adapters)
+    waiting: dict[date, _Judged] = {}
     deliveries = adapters.sources.read_days(case, source, days)
     try:
         for done, delivery in enumerate(_without_forgotten(case, source, deliveries, adapters), start=1):
-            judged[delivery.day] = _judge(case, source, delivery, adapters, reading)
+            found = _judge(case, source, delivery, adapters, reading)
+            # A row that had no day and has one now changes its partition in one commit, so its day waits.
+            (waiting if _holds_any(delivery.rows, source, corrected) else judged)[delivery.day] = found
             if sum(each.rows.num_rows for each in judged.values()) >= ROWS_A_COMMIT:
-                records += _publish(case, source, judged, adapters, reading)
+                records += _publish(case, source, judged, adapters, reading, strays=strays)
                 judged = {}
             if reading.progress is not None:
                 reading.progress(source.name, done, len(days))
     except DataError:
-        _publish(case, source, judged, adapters, reading)
+        _publish(case, source, judged, adapters, reading, strays=strays)
         raise
-    strays = _strays(case, source, days, adapters, lake_rows.version_of(suite), reading) if reading.strays else {}
-    return records + _publish(case, source, judged, adapters, reading, strays=strays)
+    records += _publish(case, source, judged | waiting, adapters, reading, strays=strays, last=True)
+    return sorted(records, key=lambda record: record.day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +188,22 @@ def _publish(
     adapters: Adapters,
     reading: Reading,
     *,
-    strays: Mapping[date, pa.Table] | None = None,
+    strays: Mapping[date, pa.Table],
+    last: bool = False,
 ) -> list[IngestRecord]:
-    """Write the judged days and the strays in one commit, so that no row is in two places or in none."""
+    """Write the judged days and their strays in one commit, so that no row is in two places or in none.
+
+    The partition of the rows that belong to no day goes with the last part.
+    """
     table = case.raw_table(source.name)
     rows = {day: each.rows for day, each in judged.items()}
     if source.is_reference:
         rows = {day: each for day, each in rows.items() if not _snapshot_is(each, table, day, adapters)}
-    for day, each in (strays or {}).items():
-        rows[day] = pa.concat_tables([rows[day], each], promote_options="default") if day in rows else each
+    for day, each in strays.items():
+        if day in rows:
+            rows[day] = pa.concat_tables([rows[day], each], promote_options="default")
+        elif last and day == STRAYS:
+            rows[day] = each
     commits: dict[date, Commit] = {}
     if rows:
         metadata = {"case": case.name, "run": reading.run, "spec": case.fingerprint()[:12], **_origin_of(rows.values())}
@@ -250,7 +261,7 @@ def _snapshot_is(rows: pa.Table, table: str, day: date, adapters: Adapters) -> b
 
 
 def _strays(
-    case: UseCase, source: Source, days: Sequence[date], adapters: Adapters, suite: str, reading: Reading
+    case: UseCase, source: Source, days: Sequence[date], adapters: Adapters, reading: Reading
 ) -> dict[date, pa.Table]:
     """Return the rows that belong to no day, by the partition that keeps them.
 
@@ -259,16 +270,35 @@ def _strays(
     """
     if source.is_reference:
         return {}
-    marks = lake_rows.Marks(suite=suite, run=reading.run)
+    marks = lake_rows.Marks(suite=lake_rows.version_of(case.expectations(source.name)), run=reading.run)
     found: dict[date, pa.Table] = {}
     for day in days if source.daily_drop else days[-1:]:
         rows = adapters.sources.read_strays(case, source, day)
         home = day if source.daily_drop else STRAYS
-        known = not source.daily_drop and adapters.lake.has_day(case.raw_table(source.name), STRAYS)
+        known = home == STRAYS and adapters.lake.has_day(case.raw_table(source.name), STRAYS)
         if rows.num_rows or known:
             refused = dict.fromkeys(range(rows.num_rows), (STRAY_REASON,))
             found[home] = lake_rows.refuse(lake_rows.placed(rows), refused, marks)
     return found
+
+
+def _corrected(case: UseCase, source: Source, strays: Mapping[date, pa.Table], adapters: Adapters) -> pa.Table | None:
+    """Return the keys of rows that belonged to no day before and are not among the strays now; None without any."""
+    if STRAYS not in strays:
+        return None
+    columns = list(source.keys)
+    before = adapters.lake.read_or_empty(case.raw_table(source.name), Window.of_day(STRAYS), columns=columns)
+    if not before.num_rows:
+        return None
+    gone = before.join(strays[STRAYS].select(columns), keys=columns, join_type="left anti")
+    return gone if gone.num_rows else None
+
+
+def _holds_any(rows: pa.Table, source: Source, keys: pa.Table | None) -> bool:
+    if keys is None:
+        return False
+    columns = list(source.keys)
+    return bool(rows.select(columns).join(keys, keys=columns, join_type="left semi").num_rows)
 
 
 def _without_forgotten(
