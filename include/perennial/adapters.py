@@ -8,6 +8,7 @@ from perennial.io.expectations import Expectations
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
 from perennial.io.lineage import Lineage
+from perennial.io.plans import Plans
 from perennial.io.registry import Registry
 from perennial.io.reports import Reports
 from perennial.io.sources import Sources
@@ -35,6 +36,11 @@ class Adapters:
     def warehouse(self) -> Warehouse:
         """Return the SQL engine over pinned table versions."""
         return Warehouse(self.lake)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """Return the plans of backfills."""
+        return Plans(self.settings.lake_root / ".plans")
 
     @cached_property
     def lineage(self) -> Lineage:

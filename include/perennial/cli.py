@@ -5,28 +5,26 @@ Exit codes: 0 done, 1 a gate failed, 2 input or setup is wrong.
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from perennial import catalog
+from perennial import catalog, chunks
 from perennial.adapters import Adapters
+from perennial.commands import data
+from perennial.commands.printing import progress_bars, show_json, who
 from perennial.errors import DataError, GateFailedError, PerennialError, SpecError
 from perennial.local.commands import app as stack_commands
-from perennial.records import Record, Window
+from perennial.records import Window
 from perennial.spec import UseCase
-from perennial.stages import evaluate, features, ingest, monitor, promote, retrain, score, train, validate
+from perennial.stages import backfill, evaluate, features, ingest, monitor, promote, retrain, score, train, validate
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 app.add_typer(stack_commands)
+app.add_typer(data.app)
 
 Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-20")]
@@ -65,20 +63,20 @@ def show_cases(*, schema: Annotated[bool, typer.Option(help="print the JSON sche
 @app.command("validate")
 def validate_day(case: Case, day: Day) -> None:
     """Hold a day's rows against their expectations; publish nothing."""
-    _print(validate.run(catalog.load_use_case(case), day.date(), Adapters.from_env()))
+    show_json(validate.run(catalog.load_use_case(case), day.date(), Adapters.from_env()))
 
 
 @app.command("ingest")
 def ingest_day(case: Case, day: Day) -> None:
     """Read, validate and publish a day of every source, and the days that its features look back to."""
-    with _progress() as told:
-        _print(ingest.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN, progress=told))
+    with progress_bars() as told:
+        show_json(ingest.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN, progress=told))
 
 
 @app.command("features")
 def build_features(case: Case, day: Day) -> None:
     """Build and publish the snapshot of a day."""
-    _print(features.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN))
+    show_json(features.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN))
 
 
 @app.command("train")
@@ -92,16 +90,16 @@ def train_challenger(
     """Train, register and alias a challenger."""
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
     day = as_of.date() if as_of else _newest_snapshot(spec, adapters)
-    with _progress() as told:
-        _print(train.run(spec, day, adapters, run=RUN, reason=reason, progress=told))
+    with progress_bars() as told:
+        show_json(train.run(spec, day, adapters, run=RUN, reason=reason, progress=told))
 
 
 @app.command("evaluate")
 def evaluate_challenger(case: Case, version: Version = None) -> None:
     """Hold a challenger against its gates; exit 1 where one fails."""
     adapters = Adapters.from_env()
-    report = evaluate.run(catalog.load_use_case(case), adapters, version=version, now=_now(), who=_who(), run=RUN)
-    _print(report)
+    report = evaluate.run(catalog.load_use_case(case), adapters, version=version, now=_now(), who=who(), run=RUN)
+    show_json(report)
     report.raise_if_failed()
 
 
@@ -109,25 +107,25 @@ def evaluate_challenger(case: Case, version: Version = None) -> None:
 def promote_challenger(case: Case, version: Version = None, reason: Reason = "by hand") -> None:
     """Make an evaluated challenger the champion."""
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
-    _print(promote.run(spec, version or _challenger(spec, adapters), adapters, who=_who(), reason=reason, now=_now()))
+    show_json(promote.run(spec, version or _challenger(spec, adapters), adapters, who=who(), reason=reason, now=_now()))
 
 
 @app.command("score")
 def score_day(case: Case, day: Day) -> None:
     """Score a day's snapshot by the champion."""
-    _print(score.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN))
+    show_json(score.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN))
 
 
 @app.command("monitor")
 def monitor_day(case: Case, day: Day) -> None:
     """Compare a day with what the champion was trained on, and its matured predictions with their labels."""
-    _print(monitor.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN, now=_now()))
+    show_json(monitor.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN, now=_now()))
 
 
 @app.command("retrain")
 def decide_retraining(case: Case, day: Day) -> None:
     """Say whether the evidence of a day asks for a new model, and why."""
-    _print(retrain.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), now=_now()))
+    show_json(retrain.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), now=_now()))
 
 
 @app.command("run")
@@ -143,19 +141,19 @@ def run_loop(
     days = tuple(Window.ending(last, days=(last - start.date()).days + 1).days()) if start <= end else ()
     if not days:
         raise DataError(f"--from {start.date()} is after --to {last}. Swap them.")
-    with _progress() as told:
-        for done, day in enumerate(days, start=1):
-            ingest.run(spec, day, adapters, run=RUN, progress=told)
-            features.run(spec, day, adapters, run=RUN)
-            told("snapshots", done, len(days))
+    with progress_bars() as told:
+        window = Window(days[0], last + timedelta(days=1))
+        plan = backfill.plan(spec, window, adapters, products=["features"], who=who(), now=_now())
+        for chunk in plan.chunks:
+            chunks.run(spec, plan, chunk, adapters, run=RUN, progress=told)
         trained = train.run(spec, last, adapters, run=RUN, reason="by hand", progress=told)
-        report = evaluate.run(spec, adapters, version=trained.version, now=_now(), who=_who(), run=RUN)
+        report = evaluate.run(spec, adapters, version=trained.version, now=_now(), who=who(), run=RUN)
         report.raise_if_failed()
-        promoted = promote.run(spec, trained.version, adapters, who=_who(), reason="perennial run", now=_now())
+        promoted = promote.run(spec, trained.version, adapters, who=who(), reason="perennial run", now=_now())
         scored = score.run(spec, last, adapters, run=RUN)
         found = monitor.run(spec, last, adapters, run=RUN, now=_now())
         decided = retrain.run(spec, last, adapters, now=_now())
-    _print((report, promoted, scored, found, decided))
+    show_json((report, promoted, scored, found, decided))
 
 
 def _newest_snapshot(case: UseCase, adapters: Adapters) -> date:
@@ -171,27 +169,3 @@ def _challenger(case: UseCase, adapters: Adapters) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _who() -> str:
-    return getpass.getuser()
-
-
-def _print(found: Record | Sequence[Record]) -> None:
-    plain = found.to_json() if isinstance(found, Record) else [record.to_json() for record in found]
-    typer.echo(json.dumps(plain, indent=2))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on stderr for each step that is told about."""
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, int] = {}
-
-        def told(step: str, done: int, total: int) -> None:
-            if step not in bars:
-                bars[step] = progress.add_task(step, total=total)
-            progress.update(bars[step], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield told

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -275,6 +275,15 @@ class UseCase(Strict):
     def source(self, name: str) -> Source:
         """Return the source of that name."""
         return next(source for source in self.sources if source.name == name)
+
+    def days_behind(self, source: Source, days: Sequence[date]) -> tuple[date, ...]:
+        """Return the days of a source that the snapshots of `days` and their leak check may look at, oldest first.
+
+        The leak check builds the day before as well, so it is one day more than the features need.
+        """
+        back, ahead = self.features.lookback_days + 1, source.known_ahead_days
+        offsets = range(-back, ahead + 1)
+        return tuple(sorted({day + timedelta(days=offset) for day in days for offset in offsets}))
 
     def raw_table(self, source: str) -> str:
         """Return the lake table of a source's published rows."""

@@ -101,16 +101,6 @@ def fill_missing(
                 _ingest(case, source, missing, adapters, Reading(run, progress=progress))
 
 
-def needed_days(case: UseCase, source: Source, days: Sequence[date]) -> tuple[date, ...]:
-    """Return the days of a source that the features of `days` may look at, and their leak check; oldest first.
-
-    The leak check builds the day before as well, so it is one day more than the features need.
-    """
-    back, ahead = timedelta(days=case.features.lookback_days + 1), timedelta(days=source.known_ahead_days + 1)
-    needed = {each for day in days for each in Window(day - back, day + ahead).days()}
-    return tuple(sorted(needed))
-
-
 def missing_days(case: UseCase, source: Source, days: Sequence[date], adapters: Adapters) -> tuple[date, ...]:
     """Return the days before the newest of each of `days` that its features need and that were never ingested.
 
@@ -119,7 +109,7 @@ def missing_days(case: UseCase, source: Source, days: Sequence[date], adapters: 
     if source.is_reference:
         return ()
     read_anyway = {day + timedelta(days=source.known_ahead_days) for day in days}
-    needed = [each for each in needed_days(case, source, days) if each not in read_anyway]
+    needed = [each for each in case.days_behind(source, days) if each not in read_anyway]
     return adapters.lake.missing_days(case.raw_table(source.name), needed)
 
 

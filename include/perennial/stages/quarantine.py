@@ -118,6 +118,21 @@ def redrive(case: UseCase, adapters: Adapters, chosen: Chosen, decision: Decisio
     return _decide(case, adapters, chosen, decision, "redriven", passing)
 
 
+def days_to_read_again(case: UseCase, adapters: Adapters, chosen: Chosen) -> dict[str, tuple[date, ...]]:
+    """Return, by source, the days to ingest again once a source was corrected.
+
+    A row that belonged to no day may belong to any of them then: so all days that were ever ingested are read.
+    """
+    again = {}
+    for source in _sources(case, chosen):
+        days = {row["day"] for row in _refused(case, source, adapters, chosen)}
+        if STRAYS in days:
+            days |= set(adapters.lake.days(case.raw_table(source.name)))
+        if days - {STRAYS}:
+            again[source.name] = tuple(sorted(days - {STRAYS}))
+    return again
+
+
 def discard(case: UseCase, adapters: Adapters, chosen: Chosen, decision: Decision) -> tuple[RedriveRecord, ...]:
     """Take refused rows out of the quarantine for good; they stay in the lake with who discarded them and why.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 log = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]
 
 
 def run(case: UseCase, day: date, adapters: Adapters, *, run: str) -> ScoreRecord:
@@ -30,9 +32,32 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str) -> ScoreRecor
         RegistryError: there is no champion yet, or MLflow does not answer.
         DataError: the day has no snapshot, or the snapshot lacks a feature of the champion.
     """
+    return run_days(case, [day], adapters, run=run)[0]
+
+
+def run_days(
+    case: UseCase, days: Sequence[date], adapters: Adapters, *, run: str, progress: Progress | None = None
+) -> tuple[ScoreRecord, ...]:
+    """Publish the scores of many days by the one champion of now; a day that cannot be scored ends it.
+
+    Raises:
+        RegistryError: there is no champion yet, or MLflow does not answer.
+        DataError: a day has no snapshot, or a snapshot lacks a feature of the champion.
+    """
     champion = adapters.registry.load(case.name, adapters.registry.required_version_of(case.name, CHAMPION))
     _check_features(case, champion)
     pins = adapters.warehouse.pins(case)
+    records = []
+    for done, day in enumerate(days, start=1):
+        records.append(_score(case, day, adapters, champion, pins=pins, run=run))
+        if progress is not None:
+            progress("scores", done, len(days))
+    return tuple(records)
+
+
+def _score(
+    case: UseCase, day: date, adapters: Adapters, champion: RegisteredModel, *, pins: Mapping[str, int], run: str
+) -> ScoreRecord:
     rows = adapters.warehouse.snapshots(case, [day], pins=pins)
     frame = frames.model_frame(rows, numeric=champion.numeric, categorical=champion.categorical)
     score = pipelines.scores(champion.pipeline, frame, kind=champion.kind)

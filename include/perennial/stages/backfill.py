@@ -1,0 +1,291 @@
+"""Backfill: say beforehand what a long range would touch and cost, and keep count of the parts that are done.
+
+A plan names the days of each product that are missing, stale (with the reason) or fresh, the models whose training
+sets hold them, and the rows, time and disk to expect. Its parts are done by the stages that do single days, over
+many days at once; each part looks again what is still to do, so that whatever was done before is not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import islice
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from perennial.contracts import Source
+from perennial.core.splits import Split
+from perennial.errors import DataError, NoModelError
+from perennial.io.lake import Held
+from perennial.io.registry import CHAMPION
+from perennial.io.rows import STRAYS
+from perennial.records import (
+    BackfillPlan,
+    BackfillSummary,
+    Chunk,
+    ChunkRecord,
+    DayState,
+    Effect,
+    Product,
+    TouchedModel,
+    Wanted,
+    Window,
+)
+from perennial.spec import UseCase
+
+if TYPE_CHECKING:
+    from perennial.adapters import Adapters
+
+CHUNK_DAYS: Mapping[Product, int] = {"raw": 61, "features": 31, "predictions": 31}
+RATES_OF = 20  # parts that an estimate of the seconds a day is made of
+ORDER: tuple[Product, ...] = ("raw", "features", "predictions")
+
+
+def plan(
+    case: UseCase,
+    window: Window,
+    adapters: Adapters,
+    *,
+    products: Sequence[Product] = ("features",),
+    wanted: Wanted = "missing and stale",
+    who: str,
+    now: datetime,
+) -> BackfillPlan:
+    """Return the blast radius of a backfill; it is saved, and nothing else is written.
+
+    Source days that the asked snapshots need and that were never ingested belong to every plan.
+
+    Args:
+        case: what to build.
+        window: snapshot days, half-open.
+        adapters: lake, lineage, registry and plans.
+        products: what to build; with "raw", the sources of the window are read again as well.
+        wanted: which days of each product: those that are missing, stale ones too, or all.
+        who: asks for it.
+        now: when; it names the plan.
+
+    Raises:
+        DataError: the window is empty, or predictions are asked for and there is no champion.
+    """
+    days = tuple(window.days())
+    if not days:
+        raise DataError(f"The backfill of {case.name!r} from {window.start} has no days: it ends before it starts.")
+    if "predictions" in products and adapters.registry.version_of(case.name, CHAMPION) is None:
+        raise NoModelError(
+            f"{case.name} has no champion to score with. Train and promote one, or leave predictions out."
+        )
+    effects = tuple(_effects(case, days, adapters, products, wanted))
+    made = BackfillPlan(
+        id=f"{now:%Y%m%dT%H%M%S%f}",
+        case=case.name,
+        window=window,
+        products=tuple(product for product in ORDER if product in products),
+        wanted=wanted,
+        who=who,
+        at=now,
+        effects=effects,
+        models=tuple(_models(case, adapters, _days_of(effects, "features"))),
+        chunks=tuple(_chunks(effects)),
+    )
+    adapters.plans.save(made)
+    return made
+
+
+def pending(case: UseCase, made: BackfillPlan, chunk: Chunk, adapters: Adapters) -> tuple[date, ...]:
+    """Return the days of a part that are still to do now; none where the part was finished."""
+    if adapters.plans.finished(case.name, made.id, chunk) is not None:
+        return ()
+    if made.wanted == "all":
+        return chunk.days
+    if chunk.product == "raw":
+        table = case.raw_table(str(chunk.source))
+        again = "raw" in made.products
+        return chunk.days if again else adapters.lake.missing_days(table, chunk.days)
+    states = _states(case, chunk.product, chunk.days, adapters)
+    return tuple(state.day for state in states if _is_wanted(state, made.wanted))
+
+
+def finish(case: UseCase, made: BackfillPlan, chunk: Chunk, adapters: Adapters, record: ChunkRecord) -> None:
+    """Write down that a part is done, and what it took."""
+    adapters.plans.finish(case.name, made.id, chunk, record)
+
+
+def summary(made: BackfillPlan, done: Sequence[ChunkRecord]) -> BackfillSummary:
+    """Return what came of a plan, for the log and the one mail about it."""
+    return BackfillSummary(
+        plan=made.id,
+        case=made.case,
+        window=made.window,
+        parts=len(made.chunks),
+        done=len(done),
+        days=sum(record.days for record in done),
+        changed=sum(record.changed for record in done),
+        rows=sum(record.rows for record in done),
+        seconds=round(sum(record.seconds for record in done), 1),
+        models=made.models,
+    )
+
+
+def _effects(
+    case: UseCase, days: Sequence[date], adapters: Adapters, products: Sequence[Product], wanted: Wanted
+) -> Iterator[Effect]:
+    rates = _Rates.of(case, adapters)
+    states = _states(case, "features", days, adapters)
+    building = [state.day for state in states if "features" in products and _is_wanted(state, wanted)]
+    again = days if "raw" in products else ()
+    for source in case.sources:
+        found = _raw_effect(case, source, building, again, adapters, rates)
+        if found.todo or found.missing:
+            yield found
+    # Days that are read again may turn out to have changed: their snapshots are looked at when their turn comes.
+    suspected = set(days) if again and wanted != "missing" else set()
+    if "features" in products:
+        yield _effect(case, "features", states, adapters, rates, wanted, also=suspected)
+    if "predictions" in products:
+        scored = _states(case, "predictions", days, adapters)
+        rebuilt = set(building) | suspected if wanted != "missing" else set()
+        yield _effect(case, "predictions", scored, adapters, rates, wanted, also=rebuilt)
+
+
+def _raw_effect(
+    case: UseCase,
+    source: Source,
+    building: Sequence[date],
+    again: Sequence[date],
+    adapters: Adapters,
+    rates: _Rates,
+) -> Effect:
+    table = case.raw_table(source.name)
+    if source.is_reference:
+        asked = tuple(again[-1:]) or tuple(building[-1:])
+        missing = asked if not adapters.lake.days(table) else ()
+        todo = asked if again else missing
+        needed: tuple[date, ...] = asked
+    else:
+        needed = case.days_behind(source, building)
+        missing = adapters.lake.missing_days(table, needed)
+        ahead = timedelta(days=source.known_ahead_days)
+        todo = tuple(sorted({*missing, *(day + ahead for day in again)}))
+    held = adapters.lake.held(table)
+    return Effect(
+        product="raw",
+        source=source.name,
+        missing=tuple(missing),
+        stale=(),
+        fresh=len(needed) - len(missing),
+        todo=todo,
+        rows=_mean_of(held, "rows", len(todo)),
+        seconds=rates.seconds("raw", source.name, todo),
+        bytes=_mean_of(held, "bytes", len(todo)),
+    )
+
+
+def _effect(
+    case: UseCase,
+    product: Product,
+    states: Sequence[DayState],
+    adapters: Adapters,
+    rates: _Rates,
+    wanted: Wanted,
+    *,
+    also: set[date],
+) -> Effect:
+    todo = tuple(state.day for state in states if _is_wanted(state, wanted) or state.day in also)
+    held = adapters.lake.held(case.features_table if product == "features" else case.predictions_table)
+    return Effect(
+        product=product,
+        source=None,
+        missing=tuple(state.day for state in states if state.state == "missing"),
+        stale=tuple(state for state in states if state.state == "stale"),
+        fresh=sum(state.state == "fresh" for state in states),
+        todo=todo,
+        rows=_mean_of(held, "rows", len(todo)),
+        seconds=rates.seconds(product, None, todo),
+        bytes=_mean_of(held, "bytes", len(todo)),
+    )
+
+
+def _states(case: UseCase, product: Product, days: Sequence[date], adapters: Adapters) -> tuple[DayState, ...]:
+    states = adapters.lineage.features if product == "features" else adapters.lineage.predictions
+    return states(case, days)
+
+
+def _is_wanted(state: DayState, wanted: Wanted) -> bool:
+    return wanted == "all" or state.state == "missing" or (state.state == "stale" and wanted == "missing and stale")
+
+
+def _models(case: UseCase, adapters: Adapters, days: frozenset[date]) -> Iterator[TouchedModel]:
+    """Yield the model versions that were trained on one of the days, or on days that have changed since."""
+    aliases = adapters.registry.aliases(case.name)
+    for version in adapters.registry.versions(case.name):
+        manifest = adapters.registry.manifest(case.name, version)
+        trained = Split.from_json(manifest["split"]).all_days
+        pinned = int(manifest["data_versions"].get(case.features_table, 0))
+        changed = adapters.lineage.changed_snapshots(case, trained, since=pinned) if trained else ()
+        touched = days & set(trained)
+        if touched or changed:
+            names = tuple(sorted(alias for alias, number in aliases.items() if number == version))
+            yield TouchedModel(version, names, len(touched), len(changed))
+
+
+def _days_of(effects: Iterable[Effect], product: Product) -> frozenset[date]:
+    return frozenset(day for effect in effects if effect.product == product for day in effect.todo)
+
+
+def _chunks(effects: Iterable[Effect]) -> Iterator[Chunk]:
+    for effect in effects:
+        size = CHUNK_DAYS[effect.product]
+        for number, start in enumerate(range(0, len(effect.todo), size), start=1):
+            name = "-".join(filter(None, [effect.product, effect.source, f"{number:03}"]))
+            yield Chunk(name, effect.product, effect.todo[start : start + size], effect.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Seconds a day: what the newest parts of earlier backfills took, or one day tried now."""
+
+    case: UseCase
+    adapters: Adapters
+    known: Mapping[tuple[Product, str | None], float]
+
+    @classmethod
+    def of(cls, case: UseCase, adapters: Adapters) -> _Rates:
+        """Return the rates that the use case's plans have measured."""
+        days: dict[tuple[Product, str | None], int] = {}
+        seconds: dict[tuple[Product, str | None], float] = {}
+        for record in islice((each for each in adapters.plans.records(case.name) if each.days), RATES_OF):
+            key = (record.product, record.source)
+            days[key] = days.get(key, 0) + record.days
+            seconds[key] = seconds.get(key, 0.0) + record.seconds
+        return cls(case, adapters, {key: seconds[key] / days[key] for key in days})
+
+    def seconds(self, product: Product, source: str | None, todo: Sequence[date]) -> float | None:
+        """Return what `todo` will take; None where nothing was measured and nothing can be tried."""
+        if not todo:
+            return 0.0
+        rate = self.known.get((product, source))
+        if rate is None:
+            rate = self._tried(product, source)
+        return None if rate is None else rate * len(todo)
+
+    def _tried(self, product: Product, source: str | None) -> float | None:
+        """Time the newest day that is there, without writing anything."""
+        table = self.case.raw_table(source) if source else self.case.features_table
+        days = [day for day in self.adapters.lake.days(table) if day != STRAYS]
+        if not days or product == "predictions":
+            return None
+        begun = perf_counter()
+        if source is not None:
+            self.adapters.sources.read_day(self.case, self.case.source(source), days[-1])
+        else:
+            list(
+                self.adapters.warehouse.feature_days(self.case, days[-1:], pins=self.adapters.warehouse.pins(self.case))
+            )
+        return perf_counter() - begun
+
+
+def _mean_of(held: Mapping[date, Held], what: str, days: int) -> int | None:
+    if not days:
+        return 0
+    return round(sum(getattr(each, what) for each in held.values()) / len(held) * days) if held else None
