@@ -225,9 +225,7 @@ class UseCase(Strict):
             if metric in MONEY and self.value is None and kind == "binary":
                 raise ValueError(f"{place}: {metric!r} is money and needs `value`: what a converter brings and costs.")
             if metric not in known:
-                raise ValueError(
-                    f"{place}: {metric!r} is no metric of a label of kind {kind!r}. {nearest(metric, known)}"
-                )
+                raise ValueError(f"{place}: {metric!r} does not fit label.kind {kind!r}. {nearest(metric, known)}")
         return self
 
     @model_validator(mode="after")
