@@ -1,7 +1,8 @@
 """Runs checks that are SQL: one aggregate query over the rows for all of them, and a second look at what failed.
 
 The rows are an Arrow table, or Parquet files of any size. Memory stays bounded for files: DuckDB streams them, and
-spills to disk what does not fit into `MEMORY_LIMIT`. Whether values are unique is always answered exactly:
+spills to disk what does not fit into `MEMORY_LIMIT`, or `MEMORY_AT_WORST` where it must. Whether values are unique is
+always answered exactly:
 
 - up to `COUNTED_DIRECTLY` rows the aggregate counts the distinct values;
 - above, 64-bit hashes of the values are sorted, at most `HASHED_AT_ONCE` in one pass (8 bytes a row). Equal values have
@@ -30,9 +31,10 @@ from numpy.typing import NDArray
 from perennial.io.checks import Check, FigureCheck, RowCheck, families
 from perennial.io.rowconditions import quoted
 
-MEMORY_LIMIT = "512MB"
+MEMORY_LIMIT = "256MB"
+MEMORY_AT_WORST = "1500MB"  # for a median or duplicates that cannot be found in less, spilled or not
 COUNTED_DIRECTLY = 200_000
-HASHED_AT_ONCE = 16_000_000
+HASHED_AT_ONCE = 4_000_000
 SHOWN = 20  # values in a partial list, as in Great Expectations
 POSITION = "position of the row"  # no contract can name a column so
 
@@ -111,6 +113,17 @@ def _staged(cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> _Rows:
 
 
 def _found(rows: _Rows, checks: Sequence[Check]) -> list[Found]:
+    try:
+        return _answered(rows, checks)
+    except duckdb.OutOfMemoryException:
+        rows.cursor.execute(f"set memory_limit = '{MEMORY_AT_WORST}'")
+        try:
+            return _answered(rows, checks)
+        finally:
+            rows.cursor.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+
+
+def _answered(rows: _Rows, checks: Sequence[Check]) -> list[Found]:
     counted = _counted(rows, checks)
     return [
         _figure(check, counted) if isinstance(check, FigureCheck) else _judged(rows, check, counted) for check in checks
@@ -225,9 +238,14 @@ def _streamed(cursor: duckdb.DuckDBPyConnection, query: str, *, room: int) -> ND
     for batch in cursor.sql(query).to_arrow_reader(250_000):
         if end + batch.num_rows > hashes.size:
             hashes = np.concatenate([hashes[:end], np.empty(batch.num_rows + hashes.size // 4, np.uint64)])
-        hashes[end : end + batch.num_rows] = batch.column(0).to_numpy(zero_copy_only=False)
+        hashes[end : end + batch.num_rows] = _plain(batch.column(0))
         end += batch.num_rows
     return hashes[:end]
+
+
+def _plain(numbers: pa.Array) -> NDArray[np.uint64]:
+    """Return the numbers without a copy; Arrow's own `to_numpy` imports pandas."""
+    return np.frombuffer(numbers.buffers()[1], np.uint64, len(numbers), numbers.offset * 8)
 
 
 def _described(check: RowCheck, elements: int, judged: int, bad: pa.Table | None) -> Found:
