@@ -76,7 +76,10 @@ def ingest_day(case: Case, day: Day) -> None:
 @app.command("features")
 def build_features(case: Case, day: Day) -> None:
     """Build and publish the snapshot of a day."""
-    show_json(features.run(catalog.load_use_case(case), day.date(), Adapters.from_env(), run=RUN))
+    spec, adapters = catalog.load_use_case(case), Adapters.from_env()
+    record = features.run(spec, day.date(), adapters, run=RUN)
+    rebuilt = features.rebuild_stale(spec, day.date(), adapters, run=RUN)
+    show_json([record, *rebuilt] if rebuilt else record)
 
 
 @app.command("train")

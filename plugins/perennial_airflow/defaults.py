@@ -12,6 +12,8 @@ from perennial.spec import UseCase
 
 from perennial_airflow.notices import FailureMail, keep_error
 
+# Long ranges share these slots, so that the daily runs always find a free one; `make up` and compose make the pool.
+BACKFILL_POOL = "perennial_backfill"
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 
 # Midnight UTC: then scheduled, manual and backfilled runs agree on partition key and date, so a day has one run.
@@ -59,3 +61,16 @@ def options(case: UseCase, stage: str, *, title: str) -> dict[str, Any]:
         "tags": ["perennial", case.name, stage],
         "on_failure_callback": FailureMail(case=case.name, to=case.alerts.to),
     }
+
+
+def by_hand(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
+    """Return what a DAG is made with that only people start: one run at a time, and it mails nobody by itself.
+
+    Args:
+        case: the use case.
+        name: second part of the DAG id.
+        title: what the DAG list shows after the use case's name.
+    """
+    made = options(case, name, title=title)
+    del made["on_failure_callback"]
+    return made | {"max_active_runs": 1}

@@ -64,7 +64,9 @@ class IngestOperator(StageOperator):
         """Return one record a source and day."""
         from perennial.stages import ingest
 
-        records = ingest.run(self.use_case(), day_of(context), self.adapters(), run=run_id_of(context))
+        # A backfill reads its own days only: those before them have a run of their own in it.
+        late = not is_backfill(context)
+        records = ingest.run(self.use_case(), day_of(context), self.adapters(), run=run_id_of(context), late=late)
         for each in records:
             self.log.info("%s of %s: %s rows, %s quarantined", each.source, each.day, each.rows, each.quarantined)
         return [xcom(record) for record in records]
@@ -77,8 +79,11 @@ class FeaturesOperator(StageOperator):
         """Return the features record."""
         from perennial.stages import features
 
-        record = features.run(self.use_case(), day_of(context), self.adapters(), run=run_id_of(context))
+        case, adapters, run = self.use_case(), self.adapters(), run_id_of(context)
+        record = features.run(case, day_of(context), adapters, run=run)
         self.log.info("%s of %s: %s rows in version %s", self.case, record.day, record.rows, record.version)
+        for each in () if is_backfill(context) else features.rebuild_stale(case, record.day, adapters, run=run):
+            self.log.info("%s of %s: built again after late rows, %s rows", self.case, each.day, each.rows)
         tell(context, self.outlets, day=record.day.isoformat(), rows=record.rows, version=record.version)
         return xcom(record)
 

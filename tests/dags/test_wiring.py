@@ -5,11 +5,13 @@ from __future__ import annotations
 import pendulum
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.sdk.exceptions import ParamValidationError
 from perennial import errors
 from perennial_airflow import defaults
 from perennial_airflow.notices import FailureMail, keep_error
 
 STAGES = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
+BY_HAND = ("backfill", "redrive")
 DAILY = ("feature_build", "batch_scoring", "drift_monitoring")
 
 
@@ -18,9 +20,43 @@ def upstream(dag, task: str) -> set[str]:
     return dag.get_task(task).get_flat_relative_ids(upstream=True)
 
 
-def test_each_use_case_has_its_five_dags(dags):
-    """The broken one takes nobody else's DAGs away."""
-    assert set(dags) - {"errors"} == {f"{case}__{stage}" for case in ("toy", "other") for stage in STAGES}
+def test_each_use_case_has_its_seven_dags(dags):
+    """Five that run by themselves and two with a form; a broken use case takes nobody else's DAGs away."""
+    expected = {f"{case}__{stage}" for case in ("toy", "other") for stage in (*STAGES, *BY_HAND)}
+
+    assert set(dags) - {"errors"} == expected
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_dag_with_a_form_starts_by_hand_only_and_mails_nobody_by_itself(dags, name):
+    """No schedule, one run at a time, a runbook, no mail about a failed run but the one that was asked for."""
+    dag = dags[f"toy__{name}"]
+
+    assert type(dag.timetable).__name__ == "NullTimetable"
+    assert dag.max_active_runs == 1
+    assert not dag.on_failure_callback
+    assert "|---|---|" in dag.doc_md
+    assert not [task.task_id for task in dag.tasks if task.outlets]
+
+
+def test_the_parts_of_a_backfill_share_a_pool_and_keep_their_order(dags):
+    """Raw days come before features, features before scores; the summary is written whatever happened."""
+    dag = dags["toy__backfill"]
+
+    assert {dag.get_task(product).pool for product in ("raw", "features", "predictions")} == {defaults.BACKFILL_POOL}
+    assert {"plan", "raw", "features"} < upstream(dag, "predictions")
+    assert upstream(dag, "features") == {"plan", "raw", "remaining_features"}
+    assert dag.get_task("summary").trigger_rule == "all_done"
+
+
+def test_the_forms_refuse_what_cannot_be(dags):
+    """A product that is none, a day that is none, and a mode that is none do not start a run."""
+    params = dags["toy__backfill"].params
+
+    for name, wrong in (("what", ["models"]), ("which", "some"), ("first_day", "yesterday"), ("mail_to", 3)):
+        with pytest.raises(ParamValidationError):
+            params.get_param(name).resolve(wrong)
+    assert params.get_param("what").resolve(["raw", "features"]) == ["raw", "features"]
 
 
 def test_a_broken_use_case_is_an_import_error_of_its_own(dags):

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
-from perennial.commands.printing import progress_bars, show_json, who
+from perennial.commands.plans import describe
+from perennial.commands.printing import columns, progress_bars, show_json, who
 from perennial.errors import DataError
-from perennial.records import BackfillPlan, Product, Wanted, Window
+from perennial.records import Product, Wanted, Window
 from perennial.stages import backfill, forget, ingest, quarantine
 from perennial.stages.quarantine import Chosen, Decision
 
@@ -47,7 +48,7 @@ def list_rows(
     if as_json:
         show_json(found)
         return
-    table = _table("source", "day", "rows", "reasons", "suite")
+    table = columns("source", "day", "rows", "reasons", "suite")
     for each in found:
         table.add_row(each.source, str(each.day), str(each.rows), "; ".join(each.reasons), each.suite)
     _show(table, empty=f"No row of {case} is in quarantine.", rows=len(found))
@@ -69,7 +70,7 @@ def show_rows(
     if as_json:
         show_json(found)
         return
-    table = _table("id", "source", "day", "reasons", "row")
+    table = columns("id", "source", "day", "reasons", "row")
     for each in found:
         table.add_row(each["id"], each["source"], each["day"], "; ".join(each["reasons"]), _one_line(each["row"]))
     _show(table, empty=f"No row of {case} is in quarantine.", rows=len(found))
@@ -121,7 +122,7 @@ def show_stale(case: Case, start: First, end: Last, *, as_json: AsJson = False) 
     if as_json:
         show_json({name: [state.to_json() for state in found] for name, found in states.items()})
         return
-    table = _table("day", "what", "state", "reason")
+    table = columns("day", "what", "state", "reason")
     rows = [(state, name) for name, found in states.items() for state in found if state.state != "fresh"]
     for state, name in rows:
         table.add_row(str(state.day), name, state.state, state.reason)
@@ -184,38 +185,6 @@ def forget_entity(
     show_json(forget.run(spec, entity, Adapters.from_env(), who=who(), reason=reason, now=now, dry_run=dry_run))
 
 
-def describe(made: BackfillPlan) -> Sequence[str | Table]:
-    """Return the plan as people read it: what is to do, what it costs, which models it touches."""
-    table = _table("what", "missing", "stale", "fresh", "to do", "rows", "time", "disk")
-    for effect in made.effects:
-        what = f"{effect.product} {effect.source}" if effect.source else effect.product
-        time = "not known" if effect.seconds is None else str(timedelta(seconds=round(effect.seconds)))
-        table.add_row(
-            what,
-            str(len(effect.missing)),
-            str(len(effect.stale)),
-            str(effect.fresh),
-            str(len(effect.todo)),
-            _number(effect.rows),
-            time,
-            _number(effect.bytes, unit=2**20, name=" MiB"),
-        )
-    stale = [f"  {state.day}: {state.reason}" for effect in made.effects for state in effect.stale[:10]]
-    models = [
-        f"  version {model.version} ({', '.join(model.aliases) or 'no alias'}): {model.days} of its days are built "
-        f"again, {model.already_changed} have changed since it was trained"
-        for model in made.models
-    ]
-    head = f"Plan {made.id}: {made.case}, {made.window.start} to {made.window.end} (not included), {made.wanted}"
-    return [head, table, *(["Stale:", *stale] if stale else []), *(["Models:", *models] if models else []), _next(made)]
-
-
-def _next(made: BackfillPlan) -> str:
-    if not made.chunks:
-        return "There is nothing to do."
-    return f"{len(made.chunks)} parts. Build it: perennial backfill apply {made.case} --plan {made.id}"
-
-
 def _chosen(source: str | None, day: datetime | None, rows: Sequence[str] | None, because: str | None) -> Chosen:
     days = Window.of_day(day.date()) if day else None
     return Chosen(source=source, days=days, rows=frozenset(rows) if rows else None, reason=because)
@@ -248,20 +217,9 @@ def _wanted(name: str) -> Wanted:
     raise DataError(f"--which {name!r} is none of {', '.join(map(repr, known))}.")
 
 
-def _table(*columns: str) -> Table:
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _show(table: Table, *, empty: str, rows: int) -> None:
     Console().print(table if rows else empty)
 
 
 def _one_line(row: Any) -> str:
     return row if isinstance(row, str) else ", ".join(f"{name}={value}" for name, value in row.items())
-
-
-def _number(value: int | None, *, unit: int = 1, name: str = "") -> str:
-    return "not known" if value is None else f"{value / unit:,.0f}{name}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Literal
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 from perennial.io.pages import number, render, words
 from perennial.io.plots import bars_against
-from perennial.records import ColumnDrift, MonitorRecord
+from perennial.records import BackfillSummary, ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
 
 WORST = 8
@@ -124,6 +125,19 @@ def failure_mail(to: Iterable[str], run: FailedRun, links: Links) -> Mail:
         subject=_one_line(f"[Perennial] failed: {run.dag_id}{of_day}"),
         html=render("failure_mail.html", **values),
         text=render("failure_mail.txt", **values),
+    )
+
+
+def backfill_mail(to: Iterable[str], record: BackfillSummary, links: Links, *, dry_run: bool) -> Mail:
+    """Return the one mail about a backfill, to who asked for it."""
+    ended = "planned" if dry_run else "done" if record.done == record.parts else "not complete"
+    last = record.window.end - timedelta(days=1)
+    values = {"record": record, "links": links, "ended": ended, "last": last}
+    return Mail(
+        to=tuple(to),
+        subject=_one_line(f"[Perennial] backfill of {record.case} {ended}: {record.window.start} to {last}"),
+        html=render("backfill_mail.html", **values),
+        text=render("backfill_mail.txt", **values),
     )
 
 

@@ -76,6 +76,13 @@ class Airflow:
                 raise SetupError(f"Airflow does not show {', '.join(sorted(missing))}. {found or 'No import error.'}")
             time.sleep(POLL_SECONDS)
 
+    def ensure_pool(self, name: str, *, slots: int, why: str) -> None:
+        """Make a pool where there is none of that name; one that an engineer has resized stays as it is."""
+        known = {pool["name"] for pool in self.ask("GET", "/pools", params={"limit": 100})["pools"]}
+        if name not in known:
+            body = {"name": name, "slots": slots, "description": why, "include_deferred": False}
+            self.ask("POST", "/pools", json=body)
+
     def unpause(self, dag: str) -> None:
         """Let the DAG's runs start."""
         self.ask("PATCH", f"/dags/{dag}", json={"is_paused": False})

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from perennial.errors import SetupError
 from perennial.local import credentials, environment, postgres
+from perennial.local.airflow_api import Airflow
 from perennial.local.components import components
 from perennial.local.layout import Layout, refuse_taken_ports
 from perennial.local.steps import Bar, Steps
@@ -89,6 +90,7 @@ def _start(layout: Layout, settings: Settings, *, steps: Steps) -> None:
     supervisor.start_group("airflow")
     with steps.step("Start Airflow and MLflow") as bar:
         await_healthy(layout, bar=bar)
+    Airflow(layout).ensure_pool("perennial_backfill", slots=2, why="Long ranges: the daily runs keep the other slots")
 
 
 def _migrate(layout: Layout, *, steps: Steps) -> None:

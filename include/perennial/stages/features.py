@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from perennial.errors import DataError, LeakError
 from perennial.io.warehouse import Asked
-from perennial.records import FeaturesRecord
+from perennial.records import FeaturesRecord, Window
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
@@ -64,6 +64,19 @@ def run_days(
         if progress is not None:
             progress("snapshots", done, len(days))
     return tuple(records + _publish(case, built, adapters, pins=pins, checked=checked, run=run))
+
+
+def rebuild_stale(case: UseCase, day: date, adapters: Adapters, *, run: str = "manual") -> tuple[FeaturesRecord, ...]:
+    """Build again the stale snapshots of the days in which rows may still have come late, where the spec wants that.
+
+    With `stale: show` nothing is built: the days are shown as stale, and a backfill builds them on request.
+    """
+    late = max((source.lateness_days for source in case.sources), default=0)
+    if case.stale != "rebuild" or not late:
+        return ()
+    before = list(Window(day - timedelta(days=late), day).days())
+    stale = [state.day for state in adapters.lineage.features(case, before) if state.state == "stale"]
+    return run_days(case, stale, adapters, run=run) if stale else ()
 
 
 def _publish(
