@@ -36,6 +36,12 @@ class Column:
     entity: IntArray
     value: IntArray | None = None
 
+    def since(self, first: int) -> Column:
+        """Return the column without the rows before a day."""
+        start = int(np.searchsorted(self.day, first))
+        value = None if self.value is None else self.value[start:]
+        return Column(self.kind, self.days, self.day[start:], self.entity[start:], value)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -58,10 +64,12 @@ def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, day
         entities: how many places the state needs.
         days: asked day numbers, ascending.
     """
-    walked = {name: _STATES[column.kind](column, entities) for name, column in columns.items()}
-    seen = _Sum(presence, entities)
+    # What was never added must not be taken away: the walk knows no row before its first day.
+    first = days[0] - presence.days + 1
+    walked = {name: _STATES[column.kind](column.since(first), entities) for name, column in columns.items()}
+    seen = _Sum(presence.since(first), entities)
     asked = set(days)
-    for day in range(days[0] - presence.days + 1, days[-1] + 1):
+    for day in range(first, days[-1] + 1):
         for state in (seen, *walked.values()):
             state.step(day)
         if day in asked:

@@ -1,0 +1,89 @@
+"""Windowed aggregates in one pass, against the definition counted out row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from perennial.core.windows import Column, sweep
+
+KINDS = ("count", "sum", "distinct", "since_last", "since_first")
+Rows = list[tuple[int, int, int]]  # day, entity, value
+rows_of = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4), st.integers(0, 5)), max_size=60)
+
+
+def column(kind: Any, days: int, rows: Rows) -> Column:
+    """Return a column over rows in the order of their days."""
+    day, entity, value = np.array(sorted(rows), np.int64).reshape(-1, 3).T
+    return Column(kind, days, day, entity, value if kind in {"sum", "distinct"} else None)
+
+
+def counted_out(kind: str, days: int, rows: Rows, *, day: int, entity: int) -> int | None:
+    """Return the aggregate by its definition."""
+    seen = [(at, value) for at, who, value in rows if who == entity and day - days < at <= day]
+    if kind == "count":
+        return len(seen)
+    if kind == "sum":
+        return sum(value for _, value in seen)
+    if kind == "distinct":
+        return len({value for _, value in seen})
+    ages = [day - at for at, _ in seen]
+    if not ages:
+        return None
+    return min(ages) if kind == "since_last" else max(ages)
+
+
+def snapshots(rows: Rows, *, days: int, longest: int, asked: list[int]) -> dict[tuple[int, int], dict[str, int | None]]:
+    """Return every aggregate by day and entity."""
+    columns = {kind: column(kind, days, rows) for kind in KINDS}
+    found = sweep(column("count", longest, rows), columns, entities=5, days=asked)
+    return {
+        (snapshot.day, int(entity)): {name: values.tolist()[at] for name, values in snapshot.columns.items()}
+        for snapshot in found
+        for at, entity in enumerate(snapshot.entities)
+    }
+
+
+@given(rows=rows_of, days=st.integers(1, 12), more=st.integers(0, 5), asked=st.sets(st.integers(0, 45), min_size=1))
+def test_each_aggregate_is_what_its_definition_counts(rows, days, more, asked):
+    """On every asked day, for every entity with a row in the longest window, and for no other."""
+    longest = days + more
+    found = snapshots(rows, days=days, longest=longest, asked=sorted(asked))
+    expected = {
+        (day, entity): {kind: counted_out(kind, days, rows, day=day, entity=entity) for kind in KINDS}
+        for day in asked
+        for entity in range(5)
+        if counted_out("count", longest, rows, day=day, entity=entity)
+    }
+
+    assert found == expected
+
+
+@given(rows=rows_of, days=st.integers(1, 12), first=st.integers(0, 30), length=st.integers(1, 10))
+def test_a_day_is_the_same_alone_and_in_a_range(rows, days, first, length):
+    """Where the walk began leaves no trace."""
+    asked = list(range(first, first + length))
+    together = snapshots(rows, days=days, longest=days, asked=asked)
+    alone = {key: value for day in asked for key, value in snapshots(rows, days=days, longest=days, asked=[day]).items()}
+
+    assert together == alone
+
+
+def test_a_sum_may_pass_through_numbers_too_large_for_it():
+    """Whole numbers wrap around and come back: what leaves the window takes its share with it."""
+    huge = 2**62
+    rows = [(day, 0, huge) for day in range(6)]
+    (snapshot,) = sweep(column("count", 1, rows), {"x": column("sum", 1, rows)}, entities=1, days=[5])
+
+    assert snapshot.columns["x"].tolist() == [huge]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rows_give_no_entities(kind):
+    """An empty source is a snapshot without anybody."""
+    (snapshot,) = sweep(column("count", 3, []), {"x": column(kind, 3, [])}, entities=0, days=[7])
+
+    assert snapshot.entities.size == 0
