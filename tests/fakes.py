@@ -313,6 +313,17 @@ class FakeReports:
         return f"drift/{page.case}/{page.day}/version-{page.model_version}.html"
 
 
+class FakeLineage:
+    """Remembers from which version of the snapshots each day was scored."""
+
+    def __init__(self) -> None:
+        self.scored_from: dict[date, int] = {}
+
+    def keep_predictions(self, case: UseCase, day: date, *, features_version: int, run: str) -> None:
+        """Keep a day's version."""
+        self.scored_from[day] = features_version
+
+
 @dataclass
 class FakeSettings:
     """The settings that stages look at."""
@@ -327,6 +338,7 @@ class FakeAdapters:
         self.folder = folder
         self.lake = FakeLake()
         self.warehouse = FakeWarehouse(self.lake)
+        self.lineage = FakeLineage()
         self.registry = FakeRegistry()
         self.reports = FakeReports()
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
