@@ -196,7 +196,7 @@ def _sniffed(connection: duckdb.DuckDBPyConnection, source: Source, files: Seque
     if files[0].format == "parquet":
         return _parquet(files)
     if files[0].format == "csv":
-        return f"select * from read_csv({_paths(files)}, header = true, {_csv_options(source)}, union_by_name = true)"
+        return f"select * from read_csv({_paths(files)}, header = true, {_csv_options(source)})"
     lines = _of_json(connection, source, files).sql
     connection.execute("create table if not exists broken_json (line varchar)")
     connection.execute(f'insert into broken_json select "__line" from ({lines}) where not "__whole"')
