@@ -267,6 +267,11 @@ class FakeRegistry(Registry):
         versions.append(made)
         return made.version
 
+    def versions(self, model: str) -> tuple[str, ...]:
+        """Return all versions, oldest first."""
+        self._ask("versions")
+        return tuple(made.version for made in self.models.get(model, []))
+
     def set_alias(self, model: str, alias: str, version: str) -> None:
         """Move an alias."""
         self._ask(f"alias {alias}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -168,7 +168,8 @@ def _judge(case: UseCase, source: Source, delivery: Delivery, adapters: Adapters
     rows = lake_rows.refuse(lake_rows.placed(delivery.rows), validation.refused, marks)
     if delivery.rejected.num_rows:
         rows = pa.concat_tables([rows, lake_rows.unreadable(delivery.rejected, rows.schema, marks)])
-    return _Judged(rows, len(validation.refused) + delivery.rejected.num_rows, validation.warnings, page)
+    warnings = (*validation.warnings, *delivery.notices)
+    return _Judged(rows, len(validation.refused) + delivery.rejected.num_rows, warnings, page)
 
 
 def _publish(
@@ -300,7 +301,7 @@ def _without_forgotten(
         yield from deliveries
         return
     for delivery in deliveries:
-        yield Delivery(delivery.day, forgotten.left_out(delivery.rows, case.entity), delivery.rejected)
+        yield replace(delivery, rows=forgotten.left_out(delivery.rows, case.entity))
 
 
 def _origin_of(tables: Iterable[pa.Table]) -> dict[str, str]:
