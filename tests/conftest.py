@@ -14,7 +14,12 @@ from perennial.adapters import Adapters
 from perennial.spec import UseCase
 
 # What a machine may lack, and Debian's package that brings it.
-PACKAGES = {"chromium": "chromium", "redis-server": "redis-server"}
+PACKAGES = {
+    "chromium": "chromium",
+    "redis-server": "redis-server",
+    "mariadbd": "mariadb-server",
+    "mariadb-install-db": "mariadb-server",
+}
 CI = os.environ.get("CI") == "true"
 
 

@@ -42,7 +42,7 @@ SESSIONS: Mapping[str, Sequence[str]] = {
 }
 # Of PostgreSQL: connection lost, out of resources, stopped by an operator. The query itself is not to blame.
 SERVER_STATES = ("08", "53", "57")
-LOST = re.compile(r"\b(2006|2013|2014|2055|1205|1213)\b|database is locked")
+LOST = re.compile(r"\b(2006|2013|2014|2055|1205|1213)\b|database is locked|terminating connection")
 TIMEOUT_SECONDS = "15"
 
 
@@ -180,18 +180,29 @@ def _other_batches(source: Source, url: sa.URL, query: str, window: Window | Non
         text = sa.text(replaced(query, lambda name: f":{name}", lambda other: other.replace(":", r"\:")))
         streamed = connection.execution_options(stream_results=True, yield_per=BATCH_ROWS)
         result = streamed.execute(text, {} if window is None else _bound(url, window))
-        names = list(result.keys())
-        empty = True
-        for rows in result.partitions():
-            empty = False
-            yield _other_batch(source, url, names, [list(column) for column in zip(*rows, strict=True)])
-        if empty:
-            yield _other_batch(source, url, names, [[] for _ in names])
+        try:
+            yield from _partitions(source, url, result)
+        finally:
+            _forget_the_rest(result)
     finally:
         # Closing would first fetch what is left of an unbuffered result.
         connection.invalidate()
         connection.close()
         engine.dispose()
+
+
+def _partitions(source: Source, url: sa.URL, result: sa.CursorResult[Any]) -> Iterator[Batch]:
+    names = list(result.keys())
+    yield _other_batch(source, url, names, [[] for _ in names])
+    for rows in result.partitions(BATCH_ROWS):
+        yield _other_batch(source, url, names, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _forget_the_rest(result: sa.CursorResult[Any]) -> None:
+    """Keep PyMySQL from reading an abandoned result to its end when it is collected."""
+    pending: Any = getattr(result.cursor, "_result", None)
+    if hasattr(pending, "unbuffered_active"):
+        pending.unbuffered_active = False
 
 
 def _engine(source: Source, url: sa.URL) -> sa.Engine:
@@ -293,6 +304,10 @@ def _told(source: Source, url: sa.URL) -> Iterator[None]:
             if state and not state.startswith(SERVER_STATES)
             else _server_error(source, url, error)
         ) from None
+    except (OSError, pa.ArrowException) as error:
+        # What ends a stream of ADBC in its middle comes through Arrow, without a state.
+        stopped = _query_error if "ERROR:" in str(error) and not LOST.search(str(error)) else _server_error
+        raise stopped(source, url, error) from None
     except SQLAlchemyError as error:
         lost = isinstance(error, DBAPIError) and (error.connection_invalidated or LOST.search(str(error.orig)))
         raise _server_error(source, url, error) if lost else _query_error(source, url, error) from None

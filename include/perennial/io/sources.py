@@ -223,7 +223,7 @@ class Sources:
     def _queried(self, case: UseCase, source: Source, days: Sequence[date]) -> Iterator[Delivery]:
         databases, query = self._databases(source), _query(case, source)
         if source.is_reference:
-            batches = [self._shaped(source, batch) for batch in databases.batches(source, query)]
+            batches = list(self._shaped(source, databases.batches(source, query)))
             rows, rejected = divided(pa.concat_tables([rows for rows, _ in batches]))
             for day in days:
                 yield Delivery(day, rows, rejected, batches[0][1])
@@ -232,19 +232,19 @@ class Sources:
             several = end - start > timedelta(days=1)
             batches_of_run = databases.batches(source, query, window_of(source, start, end), in_order=several)
             wanted = [day for day in days if start <= day < end]
-            shaped = (self._shaped(source, batch) for batch in batches_of_run)
-            for delivery in cut(source, shaped, wanted):
+            for delivery in cut(source, self._shaped(source, batches_of_run), wanted):
                 if not delivery.rows.num_rows and not source.sparse:
                     _refuse_future_window(databases, source, query, delivery.day)
                 yield delivery
 
-    def _shaped(self, source: Source, batch: Batch) -> tuple[pa.Table, tuple[str, ...]]:
-        """Return a batch under the contract, and what changed in it."""
+    def _shaped(self, source: Source, batches: Iterator[Batch]) -> Iterator[tuple[pa.Table, tuple[str, ...]]]:
+        """Yield each batch under the contract, and what changed in it."""
         with open_connection() as connection:
-            connection.register("batch", batch.rows)
-            shaped = shape(source, described(connection, "select * from batch", texts=batch.texts))
-            rows = _fetched(connection, source, shaped.sql, "true", {}, day=None)
-        return finished(source, rows, extra=shaped.extra, hasher=self._hasher), shaped.notices
+            for batch in batches:
+                connection.register("batch", batch.rows)
+                shaped = shape(source, described(connection, "select * from batch", texts=batch.texts))
+                rows = _fetched(connection, source, shaped.sql, "true", {}, day=None)
+                yield finished(source, rows, extra=shaped.extra, hasher=self._hasher), shaped.notices
 
 
 def _refuse_future_window(databases: Databases, source: Source, query: str, day: date) -> None:
