@@ -167,10 +167,12 @@ def _csv_options(source: Source) -> str:
 
 
 def _of_json(connection: duckdb.DuckDBPyConnection, source: Source, files: Sequence[LocalFile]) -> Relation:
-    lines = (
-        f"select line, coalesce(json_valid(line) and json_type(line) = 'OBJECT', false) as whole from {_lines(files)}"
-    )
-    keys = connection.execute(f"select distinct unnest(json_keys(line)) from ({lines}) where whole").fetchall()
+    # A condition that guards a JSON function has to be a CASE: both sides of an AND may be computed.
+    whole = "case when json_valid(line) then json_type(line) = 'OBJECT' else false end"
+    lines = f"select line, coalesce({whole}, false) as whole from {_lines(files)}"
+    keys = connection.execute(
+        f"select distinct unnest(case when whole then json_keys(line) end) from ({lines})"
+    ).fetchall()
     # A file without a record shows no column, and has lost none.
     names = sorted(row[0] for row in keys) or list(source.columns)
     values = ", ".join(
