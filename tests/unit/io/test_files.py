@@ -1,4 +1,4 @@
-"""Files of any format, place and encoding are read under the contract; what cannot be read is rejected with its text."""
+"""Files of any format, place and encoding are read under the contract; what cannot be read is kept as text."""
 
 from __future__ import annotations
 

@@ -187,10 +187,6 @@ def test_local_times_that_do_not_exist_or_exist_twice_are_defined(make_shop, clo
 
 def test_a_hashed_column_is_a_keyed_hash_that_still_joins(delivered):
     """A number gives the same hash as an integer, as a float and as text."""
-    declared = {
-        "columns": {**toy.SPEC["sources"][0]["columns"], "customer": "string"},
-        "personal": {"customer": "hash"},
-    }
     expected = hmac.digest(KEY.encode(), b"7", hashlib.sha256).hex()
 
     for values in (pa.array([7, None]), pa.array([7.0, None]), pa.array(["7", None])):
@@ -199,10 +195,6 @@ def test_a_hashed_column_is_a_keyed_hash_that_still_joins(delivered):
 
 def test_without_a_key_nothing_is_hashed_and_nothing_is_read(delivered):
     """A hash without a key could be guessed from a list of all numbers."""
-    declared = {
-        "columns": {**toy.SPEC["sources"][0]["columns"], "customer": "string"},
-        "personal": {"customer": "hash"},
-    }
 
     with pytest.raises(SetupError, match=r"hashes customer, and there is no key .* PERENNIAL_PERSONAL_KEY"):
         delivered(dict(ORDERS), key=None, **HASHED)
