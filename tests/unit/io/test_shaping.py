@@ -195,7 +195,6 @@ def test_a_hashed_column_is_a_keyed_hash_that_still_joins(delivered):
 
 def test_without_a_key_nothing_is_hashed_and_nothing_is_read(delivered):
     """A hash without a key could be guessed from a list of all numbers."""
-
     with pytest.raises(SetupError, match=r"hashes customer, and there is no key .* PERENNIAL_PERSONAL_KEY"):
         delivered(dict(ORDERS), key=None, **HASHED)
 
