@@ -48,10 +48,10 @@ def test_each_feature_names_its_rows_its_columns_and_the_reference_table(make_sh
 
     assert (found["spend_10d"].value, roles(found["spend_10d"])) == (
         12.0,
-        {100: "decides", 101: "decides", 102: "counts"},
+        {100: "decides", 101: "decides"},
     )
     assert found["spend_10d"].columns == {"orders": ("amount",)}
-    assert [row.columns for row in found["spend_10d"].rows] == [{"amount": 5.0}, {"amount": 7.0}, {"amount": 0.0}]
+    assert [row.columns for row in found["spend_10d"].rows] == [{"amount": 5.0}, {"amount": 7.0}]
     assert (found["orders_7d"].value, roles(found["orders_7d"])) == (2.0, {101: "decides", 102: "decides"})
     assert (found["days_since_order"].value, roles(found["days_since_order"])) == (
         2.0,

@@ -106,7 +106,7 @@ def test_the_label_inside_a_feature_is_found_through_any_monotone_function(make_
         orders=rows.append_column("orders_soon", pa.array(soon, pa.int64())),
         features_sql=sql.replace("FORMULA", formula),
     )
-    ingested(case, adapters)
+    ingested(case, adapters, days=8)
     report = leaks.run(case, adapters, days=None)
 
     assert named(report) == {("label inside", "spend_10d", "orders", ("orders_soon",))}
@@ -119,7 +119,7 @@ def test_a_status_that_is_corrected_later_is_named(make_shop, adapters):
     returned = rows.append_column("status", pa.array(["open" if at % 3 else "returned" for at in range(rows.num_rows)]))
     sql = toy.FEATURES_SQL.replace("sum(o.amount) as", "sum(o.amount) filter (o.status = 'open') as")
     case = make_shop(declared=with_column("status", "string"), orders=open_, features_sql=sql)
-    ingested(case, adapters)
+    ingested(case, adapters, days=6)
     assert leaks.run(case, adapters, days=3).leaks == ()
 
     pq.write_table(returned, case.source("orders").files["orders"])
@@ -134,7 +134,7 @@ def test_late_rows_are_no_correction(make_shop, adapters):
     rows = toy.order_rows()
     late = pc.and_(pc.equal(rows.column("ordered_at").cast(pa.date32()), LAST), pc.equal(rows.column("customer"), 1))
     case = make_shop(orders=rows.filter(pc.invert(late)))
-    ingested(case, adapters)
+    ingested(case, adapters, days=5)
     pq.write_table(rows, case.source("orders").files["orders"])
     ingested(case, adapters, days=2)
 

@@ -66,12 +66,12 @@ def _in_file(case: UseCase, file: str, dates: set[str]) -> list[Unportable]:
     found = []
     for tree in statements:
         named = _date_names(tree, dates)
-        for node in tree.walk():
-            for kind in KINDS:
-                if kind.applies(node) if kind.name != SPAN else _is_span(node, named):
-                    found.append(
-                        Unportable(case.name, file, _line(node), kind.name, _shown(node), kind.why, kind.instead)
-                    )
+        found += [
+            Unportable(case.name, file, _line(node), kind.name, _shown(node), kind.why, kind.instead)
+            for node in tree.walk()
+            for kind in KINDS
+            if kind.applies(node) or (kind.name == SPAN and _is_span(node, named))
+        ]
         found += [
             Unportable(case.name, file, _line(tree), "not-translated", "the statement", why, "it another way")
             for why in _reported(tree)

@@ -187,7 +187,8 @@ class _Search:
         found = self._variants(source, [rows, rows.slice(0, 0), *without, *only])
         if found is None:
             return self._one_by_one(source, positions)
-        nothing, lacking, alone = found[1], found[2 : 2 + len(positions)], found[2 + len(positions) :]
+        lacking, alone = found[2 : 2 + len(positions)], found[2 + len(positions) :]
+        nothing = _empty(found[1], alone)
         return {
             at: roles
             for at, one, other in zip(positions, lacking, alone, strict=True)
@@ -275,6 +276,17 @@ class _Search:
         position = rows.schema.get_field_index(self.case.entity)
         kind = rows.schema.field(position)
         return rows.set_column(position, kind, pa.repeat(pa.scalar(name, kind.type), rows.num_rows))
+
+
+def _empty(nothing: Mapping[str, Any], alone: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the features without any row of the source.
+
+    Without rows the entity may have no snapshot. A feature that is 0 for some row alone is then taken to be 0: a row
+    outside its window does not count.
+    """
+    if nothing:
+        return nothing
+    return {name: 0.0 for each in alone for name, value in each.items() if value == 0}
 
 
 def _in_order(parts: Sequence[pa.Table]) -> pa.Table:
