@@ -14,7 +14,7 @@ import typer
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
-from perennial.commands import data
+from perennial.commands import checks, data
 from perennial.commands.printing import progress_bars, show_json, who
 from perennial.errors import DataError, GateFailedError, PerennialError, SpecError
 from perennial.local.commands import app as stack_commands
@@ -25,6 +25,7 @@ from perennial.stages import backfill, evaluate, features, ingest, monitor, prom
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 app.add_typer(stack_commands)
 app.add_typer(data.app)
+app.add_typer(checks.app)
 
 Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-20")]

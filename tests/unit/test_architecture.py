@@ -16,7 +16,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # A client has one module that talks to it; another system can then take its place.
 SOLE_IMPORTERS = {
     "deltalake": {"io/lake.py"},
-    "duckdb": {"io/aggregates.py", "io/relations.py", "io/sources.py", "io/warehouse.py", "local/injection.py"},
+    "duckdb": {"io/aggregates.py", "io/profiles.py", "io/relations.py", "io/sources.py", "io/warehouse.py", "local/injection.py"},
     "great_expectations": {"io/expectations.py"},
     "mlflow": {"io/registry.py"},
     "evidently": {"io/reports.py"},
