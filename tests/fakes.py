@@ -287,6 +287,10 @@ class FakeRegistry(Registry):
         self._ask("load")
         return self.models[model][int(version) - 1]
 
+    def manifest(self, model: str, version: str) -> Any:
+        """Return what a version was trained with."""
+        return self.load(model, version).manifest
+
     def profile(self, run_id: str) -> Any:
         """Return the kept profile."""
         return json.loads(self.runs[run_id].kept["reference_profile.json"])

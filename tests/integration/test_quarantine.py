@@ -170,7 +170,8 @@ def test_a_row_that_had_no_day_moves_to_its_day_in_one_commit(tmp_path, adapters
     at = rows.column("ordered_at").cast(pa.date32()).to_pylist().index(DAY)
     times = rows.column("ordered_at").to_pylist()
     right, times[at] = times[at], None
-    case = toy.shop(tmp_path / "use_cases", orders=rows.set_column(3, "ordered_at", pa.array(times, rows.schema[3].type)))
+    kind = rows.schema.field("ordered_at").type
+    case = toy.shop(tmp_path / "use_cases", orders=rows.set_column(3, "ordered_at", pa.array(times, kind)))
     ingest.run(case, DAY, adapters)
     assert ids_of(adapters, STRAYS) == [at]
     times[at] = right

@@ -14,9 +14,18 @@ import pytest
 ROOT = Path(perennial.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 # A client has one module that talks to it; another system can then take its place.
+DUCKDB = {
+    "io/aggregates.py",
+    "io/profiles.py",
+    "io/relations.py",
+    "io/sources.py",
+    "io/warehouse.py",
+    "io/windows.py",
+    "local/injection.py",
+}
 SOLE_IMPORTERS = {
     "deltalake": {"io/lake.py"},
-    "duckdb": {"io/aggregates.py", "io/profiles.py", "io/relations.py", "io/sources.py", "io/warehouse.py", "local/injection.py"},
+    "duckdb": DUCKDB,
     "great_expectations": {"io/expectations.py"},
     "mlflow": {"io/registry.py"},
     "evidently": {"io/reports.py"},

@@ -112,7 +112,8 @@ class Warehouse:
         results = []
         for each in asked:
             shown = sources.between(min(each.days), each.cut)
-            shown |= self._references(case, max(each.days), cut=each.cut, pins=pins)
+            # A reference row counts from the day that it is valid, whatever else may be seen.
+            shown |= self._references(case, max(each.days), cut=max(each.days), pins=pins)
             results.append(self.features_over(case, each.days, shown))
         return tuple(results)
 

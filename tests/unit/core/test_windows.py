@@ -67,7 +67,9 @@ def test_a_day_is_the_same_alone_and_in_a_range(rows, days, first, length):
     """Where the walk began leaves no trace."""
     asked = list(range(first, first + length))
     together = snapshots(rows, days=days, longest=days, asked=asked)
-    alone = {key: value for day in asked for key, value in snapshots(rows, days=days, longest=days, asked=[day]).items()}
+    alone: dict[tuple[int, int], dict[str, int | None]] = {}
+    for day in asked:
+        alone |= snapshots(rows, days=days, longest=days, asked=[day])
 
     assert together == alone
 

@@ -1,0 +1,179 @@
+"""A process killed at any moment: what it wrote is whole or is not there, and doing it again ends as if undisturbed.
+
+A hundred seeded runs, a quarter each of ingest, publishing snapshots, re-driving, and applying a backfill's plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import toy
+from fakes import FakeRegistry
+from perennial import chunks
+from perennial.adapters import Adapters
+from perennial.catalog import read_folder
+from perennial.io.rows import UNLIKE
+from perennial.records import Window
+from perennial.stages import backfill, features, ingest, quarantine
+from perennial.stages.quarantine import Chosen, Decision
+
+pytestmark = pytest.mark.integration
+RUNS_OF_EACH = 25
+FIRST = toy.FIRST + timedelta(days=20)
+DAYS = [FIRST + timedelta(days=at) for at in range(12)]
+SEEN = [FIRST + timedelta(days=at) for at in range(-12, len(DAYS) + 1)]
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+TABLES = ("raw/shop/orders", "raw/shop/customers", "features/shop")
+WIDE = json.dumps({"orders": [], "customers": []})
+# Children are forked from a clean server that has imported everything and used nothing.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["test_kills", "perennial.chunks", "perennial.adapters", "duckdb", "deltalake"])
+
+
+def opened(home: Path) -> Adapters:
+    """Return adapters with a registry in memory."""
+    adapters = toy.adapters(home / "home")
+    adapters.__dict__["registry"] = FakeRegistry()
+    return adapters
+
+
+def ingest_days(home: Path) -> None:
+    """Read twelve days and those behind them."""
+    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
+    ingest.fill_missing(case, DAYS, adapters, run="killed")
+    for source in ("orders", "customers"):
+        ingest.run_days(case, source, DAYS, adapters, run="killed")
+
+
+def publish_snapshots(home: Path) -> None:
+    """Build twelve days, three commits of four."""
+    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
+    for at in range(0, len(DAYS), 4):
+        features.run_days(case, DAYS[at : at + 4], adapters, run="killed")
+
+
+def redrive_rows(home: Path) -> None:
+    """Re-drive the refused rows of all days under a suite that refuses nothing."""
+    (home / "cases" / "shop" / "suite.json").write_text(WIDE)
+    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
+    quarantine.redrive(case, adapters, Chosen(), Decision("ada", NOW, "a new suite", "killed"))
+
+
+def apply_plan(home: Path) -> None:
+    """Apply the newest plan, or make one first."""
+    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
+    if not adapters.plans.names("shop"):
+        window = Window(DAYS[0], DAYS[-1] + timedelta(days=1))
+        backfill.plan(case, window, adapters, who="ada", now=NOW)
+    made = adapters.plans.load("shop", adapters.plans.names("shop")[-1])
+    for chunk in made.chunks:
+        chunks.run(case, made, chunk, adapters, run="killed")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where a step begins, what it does, how long it takes, and where it ends undisturbed."""
+
+    start: Path
+    step: Callable[[Path], None]
+    seconds: float
+    before: Mapping[tuple[str, date], str]
+    after: Mapping[tuple[str, date], str]
+
+
+STEPS: dict[str, tuple[tuple[Callable[[Path], None], ...], Callable[[Path], None]]] = {
+    "ingest": ((), ingest_days),
+    "publish": ((ingest_days,), publish_snapshots),
+    "re-drive": ((ingest_days,), redrive_rows),
+    "backfill": ((), apply_plan),
+}
+
+
+def state(home: Path) -> dict[tuple[str, date], str]:
+    """Return a hash of what each written day holds, in whatever order, but for the run that brought it."""
+    lake, found = opened(home).lake, {}
+    for table in TABLES:
+        if lake.version(table) is None:
+            continue
+        written = [day for day, revision in lake.revisions(table, SEEN).items() if revision]
+        found |= {(table, day): hashlib.sha256() for day in written}
+        rows = lake.read(table, Window(SEEN[0], SEEN[-1] + timedelta(days=1)))
+        rows = rows.drop_columns([name for name in UNLIKE if name in rows.column_names])
+        for line, day in sorted((json.dumps(row, default=str), row["day"]) for row in rows.to_pylist()):
+            found[table, day].update(line.encode())
+    return {key: digest.hexdigest() for key, digest in found.items()}
+
+
+def in_child(step: Callable[[Path], None], home: Path) -> multiprocessing.process.BaseProcess:
+    """Start a step in a process of its own and process group."""
+    process = CONTEXT.Process(target=_alone, args=(step.__name__, home))
+    process.start()
+    return process
+
+
+def _alone(name: str, home: Path) -> None:
+    os.setpgid(0, 0)
+    globals()[name](home)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prepared]:
+    """Return each step with its start and its undisturbed end; one order in ten is refused."""
+    rows = toy.order_rows()
+    amounts = [-1.0 if at % 10 == 0 else value for at, value in enumerate(rows["amount"].to_pylist())]
+    declared = toy.spec()
+    declared["sources"][0]["quarantine_limit"] = 1.0
+    found = {}
+    for name, (first, step) in STEPS.items():
+        start, end = tmp_path_factory.mktemp("start"), tmp_path_factory.mktemp("end") / "whole"
+        toy.write_shop(start / "cases", declared=declared, orders=rows.set_column(2, "amount", pa.array(amounts)))
+        for each in first:
+            each(start)
+        shutil.copytree(start, end)
+        process = in_child(step, end)
+        begun = time.monotonic()
+        process.join(60)
+        assert process.exitcode == 0
+        found[name] = Prepared(start, step, time.monotonic() - begun, state(start), state(end))
+    return found
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_killed_step_leaves_whole_days_and_ends_well_the_second_time(prepared, name, tmp_path):
+    """Twenty-five moments spread over the step: each day is as before or as after, then all are as after."""
+    made = prepared[name]
+    interrupted = 0
+    for run in range(RUNS_OF_EACH):
+        home = tmp_path / str(run)
+        shutil.copytree(made.start, home)
+        moment = random.Random(f"{name} {run}").uniform(0.0, made.seconds)
+        process = in_child(made.step, home)
+        time.sleep(moment)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            interrupted += 1
+        process.join(60)
+        left = state(home)
+        half_written = [key for key in left if left[key] not in {made.before.get(key), made.after.get(key)}]
+        assert half_written == []
+        assert made.before.keys() <= left.keys() <= made.after.keys()
+
+        again = in_child(made.step, home)
+        again.join(60)
+        assert again.exitcode == 0
+        assert state(home) == made.after, f"run {run}, killed after {moment:.3f} s"
+        shutil.rmtree(home)
+    assert interrupted >= RUNS_OF_EACH // 2
