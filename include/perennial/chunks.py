@@ -11,7 +11,7 @@ from datetime import date
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from perennial.records import BackfillPlan, Chunk, ChunkRecord
+from perennial.changes import BackfillPlan, Chunk, ChunkRecord
 from perennial.spec import UseCase
 from perennial.stages import backfill, features, ingest, score
 

@@ -189,9 +189,10 @@ class UseCase(Strict):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        models = (*self.training.baselines, *self.training.candidates)
-        for what, names in (("sources", self.sources), ("baselines and candidates", models)):
-            listed = [item.name for item in names]
+        models = [baseline.name for baseline in self.training.baselines]
+        models += [candidate.name for candidate in self.training.candidates]
+        sources = [source.name for source in self.sources]
+        for what, listed in (("sources", sources), ("baselines and candidates", models)):
             twice = sorted({name for name in listed if listed.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} name {', '.join(twice)} more than once.")

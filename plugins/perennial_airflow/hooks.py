@@ -6,13 +6,34 @@ from smtplib import SMTPException
 from typing import TYPE_CHECKING
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
-from airflow.sdk.exceptions import AirflowException
-from perennial.errors import MailError
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+from perennial.errors import MailError, SetupError
 
 if TYPE_CHECKING:
     from perennial.io.mails import Mail
 
 CONNECTION = "smtp_default"
+
+
+def source_address(name: str) -> str:
+    """Return the address of a source's connection: Perennial's own variable, else what Airflow knows by that name.
+
+    Raises:
+        SetupError: neither knows it; the address itself is in no message.
+    """
+    from perennial.settings import connection
+
+    try:
+        return connection(name)
+    except SetupError:
+        try:
+            return str(BaseHook.get_connection(name).get_uri())
+        except AirflowNotFoundException:
+            raise SetupError(
+                f"There is no connection {name!r}. Make it in Airflow under Admin > Connections, "
+                f"or set PERENNIAL_CONN_{name.upper()} to its SQLAlchemy URL."
+            ) from None
 
 
 class MailHook(SmtpHook):

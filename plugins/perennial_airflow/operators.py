@@ -54,7 +54,9 @@ class StageOperator(BaseOperator):
         """Return the outside world that this process's settings describe."""
         from perennial.adapters import Adapters
 
-        return Adapters.from_env()
+        from perennial_airflow.hooks import source_address
+
+        return Adapters.from_env(connections=source_address)
 
 
 class IngestOperator(StageOperator):

@@ -17,7 +17,8 @@ from perennial_airflow.partitions import run_id_of, run_url, who_started
 from perennial_airflow.xcoms import xcom
 
 if TYPE_CHECKING:
-    from perennial.records import Product, Window
+    from perennial.changes import Product
+    from perennial.records import Window
     from perennial.stages.quarantine import Chosen, Decision
 
 PRODUCTS = ("raw", "features", "predictions")

@@ -12,9 +12,10 @@ import pytest
 import toy
 from fakes import FakeRegistry
 from perennial.adapters import Adapters
+from perennial.changes import ForgetRecord
 from perennial.errors import DataError, RegistryError
 from perennial.io.registry import RegisteredModel
-from perennial.records import ForgetRecord, Window
+from perennial.records import Window
 from perennial.spec import UseCase
 from perennial.stages import features, forget, ingest, quarantine
 

@@ -14,8 +14,9 @@ import toy
 from fakes import FakeRegistry
 from perennial import chunks
 from perennial.adapters import Adapters
+from perennial.changes import BackfillPlan
 from perennial.errors import DataError, SpecError
-from perennial.records import BackfillPlan, Window
+from perennial.records import Window
 from perennial.spec import UseCase
 from perennial.stages import backfill, features, ingest
 

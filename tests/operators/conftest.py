@@ -121,7 +121,7 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, case: UseCase, adapters: SimpleN
     """Put the case in place of the catalog's files and the fakes in place of the adapters."""
     catalog, module = ModuleType("perennial.catalog"), ModuleType("perennial.adapters")
     catalog.load_use_case = lambda name: case  # type: ignore[attr-defined]
-    module.Adapters = SimpleNamespace(from_env=lambda: adapters)  # type: ignore[attr-defined]
+    module.Adapters = SimpleNamespace(from_env=lambda **options: adapters)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "perennial.catalog", catalog)
     monkeypatch.setitem(sys.modules, "perennial.adapters", module)
 
@@ -134,6 +134,7 @@ def fake_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calls]:
     def put(name: str, *, gives: Any) -> Calls:
         module, calls = ModuleType(f"perennial.stages.{name}"), Calls(gives=gives)
         module.run = calls.run  # type: ignore[attr-defined]
+        module.rebuild_stale = lambda *args, **kwargs: ()  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, f"perennial.stages.{name}", module)
         monkeypatch.setattr(perennial.stages, name, module, raising=False)
         return calls

@@ -62,8 +62,16 @@ def test_ingest_hands_over_case_day_and_run(case, adapters, fake_stage, make_con
 
     handed_on = operators.IngestOperator(task_id="ingest", case="toy").execute(make_context())
 
-    assert (stage.args, stage.kwargs) == ((case, DAY, adapters), {"run": "run 1"})
+    assert (stage.args, stage.kwargs) == ((case, DAY, adapters), {"run": "run 1", "late": True})
     assert handed_on[0]["day"] == "2026-03-01"
+
+
+def test_a_backfilled_day_reads_no_days_for_late_rows(fake_stage, make_context):
+    """Each day of a backfill has a run of its own."""
+    stage = fake_stage("ingest", gives=())
+    operators.IngestOperator(task_id="ingest", case="toy").execute(make_context("backfill"))
+
+    assert stage.kwargs["late"] is False
 
 
 def test_features_tell_their_asset_what_they_published(fake_stage, make_context):

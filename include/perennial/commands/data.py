@@ -12,10 +12,11 @@ from rich.table import Table
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
+from perennial.changes import Product, Wanted
 from perennial.commands.plans import describe
 from perennial.commands.printing import columns, progress_bars, show_json, who
 from perennial.errors import DataError
-from perennial.records import Product, Wanted, Window
+from perennial.records import Window
 from perennial.stages import backfill, forget, ingest, quarantine
 from perennial.stages.quarantine import Chosen, Decision
 

@@ -9,8 +9,8 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
+from perennial.changes import BackfillPlan
 from perennial.commands.printing import columns
-from perennial.records import BackfillPlan
 
 LOG_WIDTH = 140
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from perennial.changes import DayState
 from perennial.contracts import Source
 from perennial.io.lake import Lake
-from perennial.records import DayState, Window
+from perennial.records import Window
 from perennial.spec import UseCase
 
 INPUTS = "inputs"

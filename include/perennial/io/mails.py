@@ -13,9 +13,10 @@ from email.utils import formatdate, make_msgid
 from typing import Literal
 from urllib.parse import quote
 
+from perennial.changes import BackfillSummary
 from perennial.io.pages import number, render, words
 from perennial.io.plots import bars_against
-from perennial.records import BackfillSummary, ColumnDrift, MonitorRecord
+from perennial.records import ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
 
 WORST = 8

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from perennial.changes import BackfillPlan, Chunk, ChunkRecord
 from perennial.errors import DataError, nearest
-from perennial.records import BackfillPlan, Chunk, ChunkRecord
 
 PLAN = "plan.json"
 

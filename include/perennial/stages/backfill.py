@@ -14,13 +14,7 @@ from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from perennial.contracts import Source
-from perennial.core.splits import Split
-from perennial.errors import DataError, NoModelError
-from perennial.io.lake import Held
-from perennial.io.registry import CHAMPION
-from perennial.io.rows import STRAYS
-from perennial.records import (
+from perennial.changes import (
     BackfillPlan,
     BackfillSummary,
     Chunk,
@@ -30,8 +24,14 @@ from perennial.records import (
     Product,
     TouchedModel,
     Wanted,
-    Window,
 )
+from perennial.contracts import Source
+from perennial.core.splits import Split
+from perennial.errors import DataError, NoModelError
+from perennial.io.lake import Held
+from perennial.io.registry import CHAMPION
+from perennial.io.rows import STRAYS
+from perennial.records import Window
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.changes import ForgetRecord
 from perennial.errors import DataError, LakeError
 from perennial.io.forgotten import Forgotten
 from perennial.io.ledger import Entry
 from perennial.io.rows import PAYLOAD
-from perennial.records import ForgetRecord
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.changes import QuarantineRecord, RedriveRecord
 from perennial.contracts import Source
 from perennial.errors import DataError, nearest
 from perennial.io import rows as lake_rows
 from perennial.io.rows import DISCARDED, PAYLOAD, PLACE, PUBLISHED, QUARANTINE, REASONS, RUN, STRAYS, SUITE, TRACE
-from perennial.records import Commit, Json, QuarantineRecord, RedriveRecord, Window, plain
+from perennial.records import Commit, Json, Window, plain
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
