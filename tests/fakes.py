@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +159,12 @@ class FakeWarehouse:
     def __init__(self, lake: FakeLake) -> None:
         self.lake = lake
         self.returning: dict[date, list[int]] = {}
+        self.asked_at: datetime | None = None
         self.given: dict[date, dict[int, float]] = {}
 
-    def pins(self, case: UseCase) -> dict[str, int]:
-        """Return the version of the features table."""
+    def pins(self, case: UseCase, *, known_at: datetime | None = None) -> dict[str, int]:
+        """Return the version of the features table, and remember which moment was asked for."""
+        self.asked_at = known_at
         version = self.lake.version(case.features_table)
         return {} if version is None else {case.features_table: version}
 

@@ -89,13 +89,18 @@ def train_challenger(
     as_of: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="default: the newest published snapshot")
     ] = None,
+    known_at: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; read the tables as they were then"),
+    ] = None,
     reason: Reason = "by hand",
 ) -> None:
     """Train, register and alias a challenger."""
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
     day = as_of.date() if as_of else _newest_snapshot(spec, adapters)
     with progress_bars() as told:
-        show_json(train.run(spec, day, adapters, run=RUN, reason=reason, progress=told))
+        moment = known_at.replace(tzinfo=UTC) if known_at else None
+        show_json(train.run(spec, day, adapters, run=RUN, reason=reason, known_at=moment, progress=told))
 
 
 @app.command("evaluate")

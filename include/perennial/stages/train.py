@@ -62,6 +62,7 @@ def run(
     *,
     run: str,
     reason: str = "schedule",
+    known_at: datetime | None = None,
     progress: Progress | None = None,
 ) -> TrainRecord:
     """Train, register and alias a challenger from what was known at the end of the day `as_of`.
@@ -72,6 +73,7 @@ def run(
         adapters: lake, warehouse, registry and ledger.
         run: what started it, for the records.
         reason: why it was started.
+        known_at: read the tables as they were at that moment, before later corrections; None is as they are now.
         progress: told the step, how many are done, and how many there are.
 
     Raises:
@@ -80,14 +82,18 @@ def run(
         RegistryError: MLflow refused or did not answer; no alias has moved.
     """
     steps = _Steps(case, progress)
-    rows = _read(case, as_of, adapters)
+    rows = _read(case, as_of, adapters, known_at=known_at)
     steps.done("rows")
     tags = {"case": case.name, "as_of": as_of.isoformat(), "started_by": run, "reason": reason}
     with adapters.registry.training_run(case.name, name=f"{case.name} as of {as_of}", tags=tags) as open_run:
         entrants = _compete(case, rows, steps)
         outcome = _finish(case, rows, entrants)
         steps.done("refit")
-        manifest = _manifest(case, as_of, rows, outcome) | {"run": run, "code": adapters.settings.code_version}
+        manifest = _manifest(case, as_of, rows, outcome) | {
+            "run": run,
+            "code": adapters.settings.code_version,
+            "known_at": None if known_at is None else known_at.isoformat(),
+        }
         children = _keep(case, rows, outcome, manifest, open_run)
         number = adapters.registry.register(
             case.name, outcome.final.pipeline, run_id=open_run.run_id, manifest=manifest, tags=tags
@@ -146,11 +152,11 @@ class _Steps:
             self._progress(step, min(self._done, self._total), self._total)
 
 
-def _read(case: UseCase, as_of: date, adapters: Adapters) -> _Rows:
+def _read(case: UseCase, as_of: date, adapters: Adapters, *, known_at: datetime | None) -> _Rows:
     """Return the labelled rows of each part, checked."""
     split = splits.split(case.training, horizon=case.horizon, as_of=as_of)
     splits.check_days(split, present=adapters.lake.days(case.features_table), case=case.name)
-    pins = adapters.warehouse.pins(case)
+    pins = adapters.warehouse.pins(case, known_at=known_at)
     rows = adapters.warehouse.labelled(case, split.all_days, pins=pins)
     tables = {part: rows.filter(pc.is_in(rows["day"], pa.array(split.days(part), pa.date32()))) for part in PARTS}
     parts = {part: Part.of(table, case) for part, table in tables.items()}

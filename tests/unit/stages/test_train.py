@@ -84,6 +84,15 @@ def test_the_manifest_names_everything_a_training_depends_on(lived: FakeAdapters
     assert manifest["libraries"]["scikit-learn"]
 
 
+def test_a_training_may_ask_for_what_was_known_at_a_moment(lived: FakeAdapters):
+    """The versions of that moment are pinned, and the manifest says which moment it was."""
+    moment = datetime(2026, 2, 1, 12, tzinfo=UTC)
+    record = train.run(make_case(), AS_OF, lived, run="manual", known_at=moment)
+
+    assert lived.warehouse.asked_at == moment
+    assert record.manifest["known_at"] == "2026-02-01T12:00:00+00:00"
+
+
 def test_training_twice_gives_the_same_model(lived: FakeAdapters):
     """Another version with the same manifest and the same figures, to the last bit."""
     case = make_case(training={"candidates": SEARCHED})
