@@ -33,6 +33,7 @@ TIMES = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 3)).map
 COLUMNS = {
     "i": (INTEGERS, pa.int64()), "j": (st.integers(-5, 5), pa.int64()), "x": (NUMBERS, pa.float64()),
     "y": (NUMBERS, pa.float64()), "s": (TEXTS, pa.string()), "u": (TEXTS, pa.string()), "d": (DATES, pa.date32()),
+    "e": (DATES, pa.date32()),
     "t": (TIMES, pa.timestamp("us", "UTC")), "b": (st.none() | st.booleans(), pa.bool_()),
 }  # fmt: skip
 CONDITIONS = [
@@ -103,7 +104,7 @@ def bounded(draw: st.DrawFn, columns: list[str]) -> dict[str, Any]:
 
 def pair(draw: st.DrawFn) -> dict[str, Any]:
     """Return two columns that can be compared."""
-    one, other = draw(st.sampled_from([("i", "j"), ("x", "y"), ("i", "x"), ("x", "j"), ("d", "d")]))
+    one, other = draw(st.sampled_from([("i", "j"), ("x", "y"), ("i", "x"), ("x", "j"), ("d", "e")]))
     ignored = draw(st.sampled_from(["both_values_are_missing", "either_value_is_missing", "neither"]))
     ignored = "either_value_is_missing" if one == "d" else ignored  # a missing date cannot be compared by the engine
     return {"column_A": one, "column_B": other, "ignore_row_if": ignored}
@@ -128,6 +129,8 @@ COUNTS = (
     "unexpected_index_list",
     "partial_unexpected_index_list",
 )
+# The engine names a pandas query; and it gives up counting values that have no order, where we go on.
+UNLIKE = {"unexpected_index_query", "partial_unexpected_counts"}
 SHARES = ("unexpected_percent", "missing_percent", "unexpected_percent_total", "unexpected_percent_nonmissing")
 
 
@@ -153,7 +156,7 @@ def test_an_aggregate_says_what_great_expectations_says(rows, suite):
         other = theirs[position]
         shown = f"{one.item}\n{one.result}\n{other.result}\n{rows.to_pylist()}"
         assert one.success is other.success, shown
-        assert set(one.result) == set(other.result) - {"unexpected_index_query"}, shown
+        assert set(one.result) - UNLIKE == set(other.result) - UNLIKE, shown
         assert [one.result.get(key) for key in COUNTS] == [other.result.get(key) for key in COUNTS], shown
         assert all(alike(one.result.get(key), other.result.get(key)) for key in SHARES), shown
         assert alike(one.result.get("observed_value"), other.result.get("observed_value")), shown
@@ -281,6 +284,14 @@ def test_a_type_that_sql_is_not_trusted_with_is_left_to_the_engine():
 
     assert Expectations(Path("unused"))._divided(items, rows.schema)[1] == [0, 1]
     assert families(rows.schema) == {"t": "timestamptz", "d": "date"}
+
+
+def test_a_pair_may_be_one_column_twice():
+    """Nothing is greater than itself; every row is refused, as by the engine."""
+    kwargs = {"column_A": "key", "column_B": "key"}
+    item = {"type": "expect_column_pair_values_a_to_be_greater_than_b", "kwargs": kwargs}
+
+    assert len(Expectations(Path("unused")).check(rows_of(5), [item], name="rows").refused) == 5
 
 
 def test_an_expectation_may_stand_twice_with_two_severities():

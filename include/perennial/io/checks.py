@@ -249,7 +249,7 @@ def _regex(given: _Given, word: str) -> RowCheck:
 def _pair(given: _Given, operator: Callable[[_Given], str]) -> RowCheck:
     columns = (given.column("column_A"), given.column("column_B"))
     kinds = {given.holds[column] for column in columns}
-    if "boolean" in kinds or not (len(kinds) == 1 or kinds <= NUMBERS):
+    if len(set(columns)) == 1 or "boolean" in kinds or not (len(kinds) == 1 or kinds <= NUMBERS):
         raise NotCoveredError(kinds)
     one, other = map(quoted, columns)
     holds = f"coalesce({one} {operator(given)} {other}, false)"
