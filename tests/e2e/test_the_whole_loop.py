@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from perennial.adapters import Adapters
 from perennial.catalog import load_use_case
+from perennial.io.lake import Lake
 from perennial.local import credentials, postgres, stack
 from perennial.local.airflow_api import Airflow
 from perennial.local.demo import Demo, Plan
@@ -21,6 +23,7 @@ from perennial.local.mailbox import Mail, mails
 from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
 from perennial.settings import Settings, load_settings
+from perennial.stages import quarantine
 
 # `make test` gives a file to one worker, in its order: all of these run on one live stack.
 pytestmark = pytest.mark.e2e
@@ -81,8 +84,6 @@ def test_days_are_built_by_a_backfill(demo: Demo) -> None:
     """Airflow's own backfill builds every day of the plan, with rows in the lake."""
     demo.prepare()
     demo.build_days()
-
-    from perennial.io.lake import Lake
 
     days = Lake(demo.settings.lake_root).days(demo.plan.case.features_table)
     assert set(demo.plan.built.days()) <= set(days)
@@ -174,6 +175,43 @@ def test_postgres_killed_during_a_backfill_heals(demo: Demo, layout: Layout, air
 
     assert Supervisor(layout).states()["postgres"]["pid"] != killed
     assert set(airflow.built(dag, days)) == set(days)
+
+
+def test_a_range_is_planned_built_and_summed_up_in_one_mail(demo: Demo, layout: Layout, airflow: Airflow) -> None:
+    """One run builds the days before all others; nothing else runs, nobody else is mailed, and a second run is idle."""
+    case, first = demo.plan.case, demo.plan.built.start
+    days = [first - timedelta(days=offset) for offset in range(16, 8, -1)]
+    dag, begun = f"{case.name}__backfill", datetime.now(UTC)
+    form = {"first_day": str(days[0]), "last_day": str(days[-1]), "mail_to": "ada@example.org"}
+    others = [f"{case.name}__{stage}" for stage in ("continuous_training", "model_promotion", "drift_monitoring")]
+    before = {other: len(airflow.runs(other)) for other in others}
+    lake = Lake(demo.settings.lake_root)
+    airflow.unpause(dag)
+
+    dry = airflow.await_success(airflow.trigger(dag, conf={**form, "mail_to": None, "dry_run": True}))
+    assert set(days).isdisjoint(lake.days(case.features_table))
+    built = airflow.await_success(airflow.trigger(dag, conf=form))
+    caught = await_mails(layout, since=begun)
+    again = airflow.await_success(airflow.trigger(dag, conf={**form, "mail_to": None}))
+
+    assert set(days) <= set(lake.days(case.features_table))
+    assert airflow.results(built, "summary")["changed"] >= len(days)
+    assert airflow.results(dry, "summary")["done"] == airflow.results(again, "summary")["parts"] == 0
+    assert [mail.message["To"] for mail in caught] == ["ada@example.org"]
+    assert {other: len(airflow.runs(other)) for other in others} == before
+
+
+def test_refused_rows_are_redriven_from_a_form(demo: Demo, airflow: Airflow) -> None:
+    """Under the same suite nothing passes: the run says so, and every row is where it was."""
+    case = demo.plan.case
+    dag = f"{case.name}__redrive"
+    refused = quarantine.listed(case, Adapters(demo.settings))
+    airflow.unpause(dag)
+    run = airflow.await_success(airflow.trigger(dag, conf={"reason": "a look"}))
+    moved = airflow.results(run, "redrive")["redriven"]
+
+    assert sum(each["moved"] for each in moved) == 0
+    assert sum(each["remaining"] for each in moved) == sum(record.rows for record in refused) > 0
 
 
 def test_the_models_page_shows_the_champion(

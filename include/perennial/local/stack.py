@@ -90,7 +90,8 @@ def _start(layout: Layout, settings: Settings, *, steps: Steps) -> None:
     supervisor.start_group("airflow")
     with steps.step("Start Airflow and MLflow") as bar:
         await_healthy(layout, bar=bar)
-    Airflow(layout).ensure_pool("perennial_backfill", slots=2, why="Long ranges: the daily runs keep the other slots")
+    why = "Long ranges: the daily runs keep the other slots"
+    Airflow(layout, login="admin").ensure_pool("perennial_backfill", slots=2, why=why)
 
 
 def _migrate(layout: Layout, *, steps: Steps) -> None:
