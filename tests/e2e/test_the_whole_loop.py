@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
+import pyarrow as pa
 import pytest
 from perennial.adapters import Adapters
 from perennial.catalog import load_use_case
+from perennial.io import rows
 from perennial.io.lake import Lake
 from perennial.local import credentials, postgres, stack
 from perennial.local.airflow_api import Airflow
@@ -202,16 +204,23 @@ def test_a_range_is_planned_built_and_summed_up_in_one_mail(demo: Demo, layout: 
 
 
 def test_refused_rows_are_redriven_from_a_form(demo: Demo, airflow: Airflow) -> None:
-    """Under the same suite nothing passes: the run says so, and every row is where it was."""
-    case = demo.plan.case
-    dag = f"{case.name}__redrive"
-    refused = quarantine.listed(case, Adapters(demo.settings))
-    airflow.unpause(dag)
-    run = airflow.await_success(airflow.trigger(dag, conf={"reason": "a look"}))
-    moved = airflow.results(run, "redrive")["redriven"]
+    """A row that an older suite refused passes the one of now: the form's run publishes it, and says so."""
+    case, day = demo.plan.case, demo.plan.built.start
+    dag, adapters = f"{case.name}__redrive", Adapters(demo.settings)
+    marks = rows.Marks(suite="an older one", run="test")
 
-    assert sum(each["moved"] for each in moved) == 0
-    assert sum(each["remaining"] for each in moved) == sum(record.rows for record in refused) > 0
+    def refused(stored: Mapping[date, pa.Table]) -> dict[date, pa.Table]:
+        return {day: rows.refuse(stored[day], {0: ("an old limit",)}, marks)}
+
+    adapters.lake.update_days(case.raw_table("transactions"), [day], refused, metadata={"run": "test"})
+    assert [record.rows for record in quarantine.listed(case, adapters)] == [1]
+    airflow.unpause(dag)
+    run = airflow.await_success(airflow.trigger(dag, conf={"reason": "the limit was wrong"}))
+    found = airflow.results(run, "redrive")
+
+    assert [(each["moved"], each["remaining"]) for each in found["redriven"]] == [(1, 0)]
+    assert str(day) in found["stale"]
+    assert quarantine.listed(case, adapters) == ()
 
 
 def test_the_models_page_shows_the_champion(
