@@ -14,7 +14,7 @@ import typer
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
-from perennial.commands import checks, data
+from perennial.commands import checks, data, sources
 from perennial.commands.printing import progress_bars, show_json, who
 from perennial.errors import DataError, GateFailedError, PerennialError, SpecError
 from perennial.local.commands import app as stack_commands
@@ -26,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 app.add_typer(stack_commands)
 app.add_typer(data.app)
 app.add_typer(checks.app)
+app.add_typer(sources.app)
 
 Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-20")]

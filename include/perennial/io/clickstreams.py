@@ -1,0 +1,193 @@
+"""The simulated clickstream, written: Parquet files by day, or a table of PostgreSQL; always named as simulated.
+
+Beside the events lies what they were drawn from, in a folder that no use case reads: `truth` gives from it the
+probability that was true for each visitor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perennial.core.clickstream import DAY, EVENTS, MAX_AGE, Events, Visitors, World, days, probability, visitors_of
+from perennial.errors import DataError
+
+FOLDER = "clickstream_simulated"
+TRUTH = "clickstream_simulated_truth"
+TABLE = "clickstream_simulated"
+MANIFEST = "simulated.json"
+EPOCH = date(1970, 1, 1)
+HORIZON_DAYS = 15
+HIDDEN = ("visitor", "arrived", "returns", "decay", "views", "cart", "buy")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which days to write, half-open, and as of when: what is received later is not there yet; None for all."""
+
+    start: date
+    end: date
+    known_at: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What was written; `sha256` is of the events' values in their order, whatever they are written to."""
+
+    seed: int
+    start: date
+    end: date
+    rows: int
+    sha256: str
+    place: str
+
+
+def write_files(world: World, span: Span, data: Path, *, progress: Progress | None = None) -> Simulated:
+    """Write a file a day to `data`/clickstream_simulated, each whole or not at all; replaces what is there."""
+    folder = data / FOLDER
+    digest, rows = hashlib.sha256(), 0
+    for day, table in tables(world, span, progress=progress):
+        target = folder / f"day={day}" / "events.parquet"
+        _write_whole(table, target)
+        _add(digest, table)
+        rows += table.num_rows
+    for offset in range(-MAX_AGE, (span.end - span.start).days):
+        day = span.start + timedelta(days=offset)
+        _write_whole(_hidden(visitors_of(world, day)), data / TRUTH / f"arrived={day}" / "visitors.parquet")
+    written = Simulated(world.seed, span.start, span.end, rows, digest.hexdigest(), str(folder))
+    (folder / MANIFEST).write_text(
+        json.dumps({"simulated": True, **asdict(written), "world": asdict(world)}, indent=2, default=str) + "\n"
+    )
+    return written
+
+
+def write_table(world: World, span: Span, address: str, *, progress: Progress | None = None) -> Simulated:
+    """Write the table clickstream_simulated of a PostgreSQL anew, in one transaction, by COPY.
+
+    Raises:
+        SetupError: the address is none of a PostgreSQL.
+        SourceError: the server does not answer.
+    """
+    from perennial.io.databases import replace_table
+
+    digest, rows = hashlib.sha256(), 0
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal rows
+        for _, table in tables(world, span, progress=progress):
+            _add(digest, table)
+            rows += table.num_rows
+            yield table
+
+    replace_table(address, TABLE, counted(), index="occurred_at")
+    return Simulated(world.seed, span.start, span.end, rows, digest.hexdigest(), TABLE)
+
+
+def tables(world: World, span: Span, *, progress: Progress | None = None) -> Iterator[tuple[date, pa.Table]]:
+    """Yield the rows of each day as they are delivered."""
+    buyers = _buyers(world, span) if world.dials.leak != "none" else None
+    for day, events in days(world, span.start, span.end):
+        if span.known_at is not None:
+            events = events.where(events.received <= (span.known_at - EPOCH).days)
+        yield day, _changed(world, day, _table(events, buyers, leak=world.dials.leak))
+        if progress is not None:
+            progress("simulated days", (day - span.start).days + 1, (span.end - span.start).days)
+
+
+def truth(world: World, data: Path, day: date, *, horizon_days: int = HORIZON_DAYS) -> pa.Table:
+    """Return visitor_id and probability: how likely each was to buy in the days after `day`, given what is hidden.
+
+    Args:
+        world: what was simulated; its dials hold the drift.
+        data: where `write_files` wrote.
+        day: the snapshot; visitors who arrived up to MAX_AGE days before it are in the answer.
+        horizon_days: how many days count.
+
+    Raises:
+        DataError: the truth of that day was not written.
+    """
+    parts = [_shown(data, day - timedelta(days=age)) for age in range(MAX_AGE + 1)]
+    chances = [probability(world, part, day, horizon_days=horizon_days) for part in parts]
+    return pa.table({
+        "visitor_id": np.concatenate([part.visitor for part in parts]), "probability": np.concatenate(chances),
+    })  # fmt: skip
+
+
+def _shown(data: Path, day: date) -> Visitors:
+    path = data / TRUTH / f"arrived={day}" / "visitors.parquet"
+    if not path.is_file():
+        raise DataError(f"The truth of {day} is not below {data}. Run `perennial simulate` for the days around it.")
+    read = pq.read_table(path, partitioning=None)
+    return Visitors(day, *(read.column(name).to_numpy() for name in HIDDEN))
+
+
+def _hidden(visitors: Visitors) -> pa.Table:
+    return pa.table({name: getattr(visitors, name) for name in HIDDEN})
+
+
+def _table(events: Events, buyers: pa.Table | None, *, leak: str) -> pa.Table:
+    kinds = pa.DictionaryArray.from_arrays(pa.array(events.kind), pa.array(EVENTS)).cast(pa.string())
+    table = pa.table({
+        "event_id": events.event, "visitor_id": events.visitor, "visit_id": events.visit, "item_id": events.item,
+        "event": kinds, "occurred_at": pa.array(events.at).cast(pa.timestamp("us", "UTC")),
+    })  # fmt: skip
+    return table if buyers is None else _leaking(table, events, buyers, leak=leak)
+
+
+def _buyers(world: World, span: Span) -> pa.Table:
+    """Return visitor and day of each purchase, up to the horizon after the span."""
+    found: list[np.ndarray] = []
+    for day, events in days(world, span.start, span.end + timedelta(days=HORIZON_DAYS)):
+        visitors = np.unique(events.visitor[events.kind == 2])
+        found.append(np.column_stack([visitors, np.full(len(visitors), (day - EPOCH).days)]))
+    visitor, day_number = np.concatenate(found).T
+    return pa.table({"visitor": visitor, "day": day_number})
+
+
+def _leaking(table: pa.Table, events: Events, buyers: pa.Table, *, leak: str) -> pa.Table:
+    """Add a column that knows what comes after the row: a planted mistake for tests to find."""
+    visitor, bought = (buyers.column(name).to_numpy() for name in ("visitor", "day"))
+    if leak == "status":
+        status = np.where(np.isin(events.visitor, visitor), "buyer", "visitor")
+        return table.append_column("visitor_status", pa.array(status))
+    today = int(events.at[0] // DAY) if len(events.at) else 0
+    soon = np.unique(visitor[(bought > today) & (bought <= today + HORIZON_DAYS)])
+    return table.append_column("converts_later", pa.array(np.isin(events.visitor, soon)))
+
+
+def _changed(world: World, day: date, table: pa.Table) -> pa.Table:
+    dials = world.dials
+    if dials.schema_change == "none" or dials.schema_from is None or day < dials.schema_from:
+        return table
+    if dials.schema_change == "new":
+        return table.append_column("device", pa.repeat(pa.scalar("unknown"), table.num_rows))
+    if dials.schema_change == "missing":
+        return table.drop_columns(["item_id"])
+    named = pc.binary_join_element_wise("item", table.column("item_id").cast(pa.string()), "-")
+    return table.set_column(table.column_names.index("item_id"), "item_id", named)
+
+
+def _write_whole(table: pa.Table, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".part")
+    pq.write_table(table, draft, compression="zstd")
+    draft.replace(target)
+
+
+def _add(digest: hashlib._Hash, table: pa.Table) -> None:
+    for column in table.itercolumns():
+        values = column.combine_chunks()
+        if pa.types.is_string(values.type):
+            digest.update("\n".join(values.to_pylist()).encode())
+        else:
+            digest.update(values.cast(pa.int64()).to_numpy(zero_copy_only=False).tobytes())
