@@ -25,7 +25,10 @@ RETRY_POLICY = ExceptionRetryPolicy(
     [
         RetryRule("perennial.errors.NoModelError", RetryAction.FAIL, reason="somebody has to train first"),
         RetryRule(
-            [f"perennial.errors.{name}" for name in ("MailError", "RegistryError", "LedgerError", "LakeError")],
+            [
+                f"perennial.errors.{name}"
+                for name in ("MailError", "RegistryError", "LedgerError", "LakeError", "SourceError")
+            ],
             RetryAction.RETRY,
             reason="a server or disk refused; it may recover",
         ),
