@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import toy
@@ -130,6 +131,23 @@ def test_a_row_that_became_right_leaves_the_quarantine(make_shop, adapters):
 
     assert quarantined(adapters).num_rows == 0
     assert published(adapters, "raw/shop/orders").num_rows == len(positions)
+
+
+def test_a_record_that_cannot_be_read_is_kept_as_it_stands_in_its_file(make_shop, adapters):
+    """A line of a whole CSV file whose time is no time: its text is in quarantine once, however often it is read."""
+    declared = toy.spec()
+    declared["sources"][0]["files"] = {"orders": "orders.csv"}
+    case = make_shop(declared=declared)
+    path = Path(case.source("orders").files["orders"])
+    pacsv.write_csv(toy.order_rows(), path)
+    path.write_text(path.read_text() + '99999,7,12.5,"the day after tomorrow"\n')
+    for _ in range(2):
+        ingest.run(case, DAY, adapters)
+
+    (record,) = quarantined(adapters, STRAYS).to_pylist()
+    assert "the day after tomorrow" in record["payload"]
+    assert "ordered_at" in record["reasons"]
+    assert published(adapters, "raw/shop/orders").num_rows == len(orders_of(toy.order_rows(), DAY))
 
 
 def test_rows_without_a_plausible_time_are_kept_where_no_day_would_show_them(make_shop, adapters):

@@ -254,7 +254,7 @@ def _snapshot_is(rows: pa.Table, table: str, day: date, adapters: Adapters) -> b
 def _strays(
     case: UseCase, source: Source, days: Sequence[date], adapters: Adapters, reading: Reading
 ) -> dict[date, pa.Table]:
-    """Return the rows that belong to no day, by the partition that keeps them.
+    """Return the rows and unreadable records that belong to no day, by the partition that keeps them.
 
     Those of a daily drop lie in the day of their file. All others have a partition of their own, which is also
     returned empty where the source has corrected what was in it.
@@ -265,11 +265,13 @@ def _strays(
     found: dict[date, pa.Table] = {}
     for day in days if source.daily_drop else days[-1:]:
         rows = adapters.sources.read_strays(case, source, day)
+        records = adapters.sources.read_stray_records(case, source, day)
         home = day if source.daily_drop else STRAYS
         known = home == STRAYS and adapters.lake.has_day(case.raw_table(source.name), STRAYS)
-        if rows.num_rows or known:
+        if rows.num_rows or records.num_rows or known:
             refused = dict.fromkeys(range(rows.num_rows), (STRAY_REASON,))
-            found[home] = lake_rows.refuse(lake_rows.placed(rows), refused, marks)
+            kept = lake_rows.refuse(lake_rows.placed(rows), refused, marks)
+            found[home] = pa.concat_tables([kept, lake_rows.unreadable(records, kept.schema, marks)])
     return found
 
 
