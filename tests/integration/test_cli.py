@@ -59,7 +59,7 @@ def test_the_loop_runs_without_airflow_and_a_failed_gate_is_exit_1(perennial, tm
 WRONG = [
     (("score", "shpo", "2026-02-18"), r"no use case 'shpo' under include/use_cases. Did you mean 'shop'?"),
     (("score", "shop", "2026-02-18"), "shop has no champion yet"),
-    (("features", "shop", "2026-02-18"), "were not ingested for 2026-02-18. Run `perennial ingest shop 2026-02-18`"),
+    (("features", "shop", "2026-02-18"), "was not ingested for 2026-02-18. Run `perennial ingest shop 2026-02-18`"),
     (("train", "shop"), "has no snapshot yet"),
     (("run", "shop", "--from", "2026-02-18", "--to", "2026-01-16"), "Swap them"),
 ]
