@@ -57,7 +57,7 @@ def truth_auc(case: UseCase, adapters: Adapters, days: Sequence[date]) -> float:
 
 
 def test_a_model_beats_recency_and_not_the_truth(visitors):
-    """On the same holdout days: recency, 0.03 above it the model, above that what nobody can know."""
+    """Recency, 0.03 above it on the same holdout days the model, and above that what nobody can know, on all days."""
     case, adapters = visitors
     version = train.run(case, TODAY, adapters, run="test").version
     report = evaluate.run(case, adapters, version=version, now=NOW, who="ada", run="test")

@@ -60,6 +60,10 @@ def simulate(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     """Write a SIMULATED clickstream of visitors, whose true probabilities to buy are kept beside."""
     if schema_change != SchemaChange.none and schema_from is None:
         raise SpecError("--schema-change needs --schema-from, the first day of the change.")
+    if late and known_at is None:
+        raise SpecError(
+            "--late needs --known-at, the day up to which events have been received: it leaves out the rest."
+        )
     dials = Dials(
         drift_from=_day(drift_from), drift_views=drift_views, drift_carts=drift_carts, outage=_day(outage),
         duplicates=duplicates, late=late, late_days=late_days, schema_change=schema_change.value,

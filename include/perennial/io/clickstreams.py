@@ -53,8 +53,15 @@ class Simulated:
 
 
 def write_files(world: World, span: Span, data: Path, *, progress: Progress | None = None) -> Simulated:
-    """Write a file a day to `data`/clickstream_simulated, each whole or not at all; replaces what is there."""
+    """Write a file a day to `data`/clickstream_simulated, each whole or not at all; days that are there are replaced.
+
+    Days outside the span stay, so that a stream can be gone on with; the dials may differ then, the visitors not.
+
+    Raises:
+        DataError: days that would stay show other visitors: another seed, or another number of events a day.
+    """
     folder = data / FOLDER
+    _refuse_other_visitors(world, span, folder)
     digest, rows = hashlib.sha256(), 0
     for day, table in tables(world, span, progress=progress):
         target = folder / f"day={day}" / "events.parquet"
@@ -69,6 +76,21 @@ def write_files(world: World, span: Span, data: Path, *, progress: Progress | No
         json.dumps({"simulated": True, **asdict(written), "world": asdict(world)}, indent=2, default=str) + "\n"
     )
     return written
+
+
+def _refuse_other_visitors(world: World, span: Span, folder: Path) -> None:
+    """Keep two worlds from ending up as one stream."""
+    if not (folder / MANIFEST).is_file():
+        return
+    before = json.loads((folder / MANIFEST).read_text())["world"]
+    differing = [name for name in ("seed", "events_per_day") if before[name] != getattr(world, name)]
+    kept = [path.name for path in folder.glob("day=*") if not str(span.start) <= path.name[4:] < str(span.end)]
+    if differing and kept:
+        raise DataError(
+            f"{folder} holds {len(kept)} days outside {span.start} to {span.end} with {differing[0]} "
+            f"{before[differing[0]]}, asked for is {getattr(world, differing[0])}: they would become one stream of "
+            "two sets of visitors. Delete the folder, or write to another one with --to."
+        )
 
 
 def write_table(world: World, span: Span, address: str, *, progress: Progress | None = None) -> Simulated:

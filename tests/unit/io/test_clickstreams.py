@@ -55,6 +55,19 @@ def test_the_files_are_the_source_of_the_use_case(tmp_path):
     assert all(Sources(data=tmp_path).read_strays(CASE, SOURCE, day).num_rows == 0 for day in days)
 
 
+def test_two_worlds_do_not_end_up_in_one_stream(tmp_path):
+    """Days that stay must show the same visitors; other dials may go on with them, and a whole new span is fine."""
+    clickstreams.write_files(world(), Span(START, END), tmp_path)
+    other, later = World(seed=2, events_per_day=world().events_per_day), END - timedelta(days=1)
+
+    with pytest.raises(DataError, match=r"outside .* with seed .*asked for is 2.*--to"):
+        clickstreams.write_files(other, Span(later, END), tmp_path)
+    clickstreams.write_files(world(drift_from=later, drift_views=2.0), Span(later, END), tmp_path)
+    clickstreams.write_files(other, Span(START, END), tmp_path)
+
+    assert json.loads((tmp_path / clickstreams.FOLDER / clickstreams.MANIFEST).read_text())["seed"] == 2
+
+
 def test_it_is_always_said_to_be_simulated(tmp_path):
     """In the name of the folder, of the table, in the manifest and in the use case's title."""
     clickstreams.write_files(world(), Span(START, END), tmp_path)
