@@ -18,7 +18,7 @@ import toy
 from perennial.errors import DataError, LakeError, LeakError, SpecError
 from perennial.io.rows import PLACE, PUBLISHED, QUARANTINE, STRAYS
 from perennial.records import Window
-from perennial.stages import features, ingest, validate
+from perennial.stages import features, ingest, quarantine, validate
 
 pytestmark = pytest.mark.integration
 DAY = toy.FIRST + timedelta(days=40)
@@ -148,6 +148,38 @@ def test_a_record_that_cannot_be_read_is_kept_as_it_stands_in_its_file(make_shop
     assert "the day after tomorrow" in record["payload"]
     assert "ordered_at" in record["reasons"]
     assert published(adapters, "raw/shop/orders").num_rows == len(orders_of(toy.order_rows(), DAY))
+
+
+def test_a_lake_of_before_rows_had_places_is_read_and_ingested_again(make_shop, adapters):
+    """Its rows are published, none is in quarantine, and the day ingested again has its places."""
+    positions = orders_of(toy.order_rows(), DAY)
+    old = toy.order_rows().take(pa.array(positions))
+    adapters.lake.write_day("raw/shop/orders", DAY, old, metadata={})
+    case = make_shop(orders=changed("amount", {positions[0]: -1.0}))
+    assert quarantine.listed(case, adapters) == ()
+
+    ingest.run(case, DAY, adapters)
+
+    assert [record.rows for record in quarantine.listed(case, adapters)] == [1]
+    assert published(adapters, "raw/shop/orders").num_rows == len(positions) - 1
+
+
+def test_a_row_outside_the_day_of_its_file_is_kept_when_the_day_is_only_filled_in(make_shop, adapters):
+    """A daily drop's row of another day lies in its file's day, whichever run reads that file."""
+    before = DAY - timedelta(days=1)
+    declared = toy.spec()
+    declared["sources"][0] |= {"files": {"orders": "orders-{day}.parquet"}, "quarantine_limit": 1.0}
+    case = make_shop(declared=declared)
+    rows = toy.order_rows()
+    for offset in range(-12, 1):
+        day = DAY + timedelta(days=offset)
+        drop = orders_of(rows, day) + (orders_of(rows, DAY - timedelta(days=20))[:1] if day == before else [])
+        path = case.source("orders").files["orders"].replace("{day}", day.isoformat())
+        pq.write_table(rows.take(pa.array(drop)), path)
+
+    ingest.run(case, DAY, adapters)
+
+    assert quarantined(adapters, before).column("order_id").to_pylist() == orders_of(rows, DAY - timedelta(days=20))[:1]
 
 
 def test_rows_without_a_plausible_time_are_kept_where_no_day_would_show_them(make_shop, adapters):

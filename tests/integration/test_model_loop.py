@@ -146,7 +146,7 @@ def test_a_model_comes_back_as_it_was_trained(open_all_day: Shop, candidate: dic
     served = mlflow.pyfunc.load_model(f"models:/shop/{record.version}")
 
     assert report.metrics["challenger"] == record.holdout
-    assert np.array_equal(served.predict(frame)[:, 1], pipelines.probabilities(model.pipeline, frame))
+    assert np.array_equal(served.predict(frame)[:, 1], pipelines.scores(model.pipeline, frame, kind="binary"))
     assert np.isfinite(served.predict(frame.assign(spend_10d=np.nan, segment=None).astype({"segment": "str"}))).all()
     with pytest.raises(mlflow.exceptions.MlflowException, match="spend_10d"):
         served.predict(frame.drop(columns=["spend_10d"]))

@@ -151,11 +151,6 @@ def scores(pipeline: Model, frame: pd.DataFrame, *, kind: LabelKind) -> FloatArr
         return TASKS[kind].predict(pipeline, frame)
 
 
-def probabilities(pipeline: Model, frame: pd.DataFrame) -> FloatArray:
-    """Return each row's probability of the label 1."""
-    return scores(pipeline, frame, kind="binary")
-
-
 def importances(
     pipeline: Model, frame: pd.DataFrame, label: FloatArray, *, seed: int, kind: LabelKind = "binary"
 ) -> dict[str, float]:

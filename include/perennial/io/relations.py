@@ -12,6 +12,7 @@ import pyarrow as pa
 from perennial.contracts import Source
 from perennial.errors import DataError
 from perennial.io.files import LocalFile
+from perennial.io.rowconditions import quoted
 
 # A separator that no line of JSON holds unescaped: a line is read as one value.
 ONE_COLUMN = "columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', header = false"
@@ -96,16 +97,6 @@ def broken_lines(connection: duckdb.DuckDBPyConnection, source: Source) -> pa.Ta
 def detail(source: Source, error: Exception) -> str:
     """Return what a client says of an error, unless it might quote personal data."""
     return "its words are withheld, since the source has personal columns." if source.personal else str(error)
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL.
-
-    >>> quoted('a"b')
-    '"a""b"'
-    """
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
 
 
 def literal(text: str) -> str:

@@ -22,7 +22,7 @@ BOOKKEEPING = (PLACE, REASONS, SUITE, RUN, PAYLOAD, TRACE)
 # A row counts as the same whichever run brought it.
 UNLIKE = (RUN,)
 STRAYS = date(1970, 1, 1)  # the partition of rows that belong to no day
-ORIGIN = "origin"
+ORIGIN = "origin"  # of a replayed row: `recorded` in the real data, or `injected` by a demonstration
 
 
 def published(rows: pa.Table) -> pa.Table:
@@ -102,6 +102,8 @@ def with_past(rows: Mapping[date, pa.Table], stored: Mapping[date, pa.Table]) ->
 
 
 def _with_past(rows: pa.Table, stored: pa.Table) -> pa.Table:
+    if TRACE not in stored.column_names:
+        return rows  # written before rows had places: nobody has decided anything about them
     past: dict[str, list[dict[str, Any]]] = {}
     for row in stored.filter(pc.is_valid(stored.column(TRACE))).to_pylist():
         past.setdefault(row_id(row), []).append(row)

@@ -18,7 +18,8 @@ import pyarrow as pa
 from perennial.contracts import RESERVED, ColumnType, Source
 from perennial.errors import DataError, SetupError, nearest
 from perennial.io.files import UNDECODABLE
-from perennial.io.relations import REJECTED, Relation, detail, literal, quoted
+from perennial.io.relations import REJECTED, Relation, detail, literal
+from perennial.io.rowconditions import quoted
 
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),

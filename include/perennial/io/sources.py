@@ -21,16 +21,9 @@ from perennial.contracts import Source
 from perennial.errors import DataError, SetupError
 from perennial.io.cutting import Delivery, by_day, cut, runs, window_of
 from perennial.io.files import Place, collected
-from perennial.io.relations import (
-    REJECTED,
-    Relation,
-    broken_lines,
-    described,
-    detail,
-    of_files,
-    open_connection,
-    quoted,
-)
+from perennial.io.relations import REJECTED, Relation, broken_lines, described, detail, of_files, open_connection
+from perennial.io.rowconditions import quoted
+from perennial.io.rows import ORIGIN
 from perennial.io.shaping import REASON, Hasher, divided, empty, finished, shape
 from perennial.spec import UseCase
 
@@ -39,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery", "Sources", "utc_now"]
 
-ORIGIN = "origin"  # of a replayed row: `recorded` in the real data, or `injected` by a demonstration
 EARLIEST = date(1990, 1, 1)  # an older time is a broken clock, not history
 
 

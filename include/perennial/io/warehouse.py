@@ -263,14 +263,11 @@ class _ByDay:
     def between(self, day: date, cut: date) -> dict[str, pa.Table]:
         """Return what a run that begins with `day` and may see up to `cut` would read."""
         shown = dict(self.tables)
-        begins, ends = (day - EPOCH).days - self.case.features.lookback_days, (cut - EPOCH).days + 1
+        begins, ends = (day - windows.EPOCH).days - self.case.features.lookback_days, (cut - windows.EPOCH).days + 1
         for name, days in self._days.items():
             first, last = np.searchsorted(days, [begins, ends + self.case.source(name).known_ahead_days])
             shown[name] = self.tables[name].slice(int(first), int(last - first))
         return shown
-
-
-EPOCH = date(1970, 1, 1)
 
 
 def _run(case: UseCase, file: str, days: Sequence[date], tables: Tables) -> pa.Table:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from perennial.core.windows import Column, IntArray, Snapshot, sweep
 from perennial.errors import SpecError
+from perennial.io.rowconditions import quoted
 from perennial.spec import UseCase, WindowFeature, Windows
 
 EPOCH = date(1970, 1, 1)
@@ -52,14 +53,14 @@ def compute(
 
 def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """Return day, entity, and of each column whether a row counts and with what value."""
-    wanted = ["day", f"{_quoted(case.entity)} as entity"]
+    wanted = ["day", f"{quoted(case.entity)} as entity"]
     for name, column in declared.columns.items():
-        wanted.append(f"coalesce({_condition(column)}, false) as {_quoted('counts ' + name)}")
+        wanted.append(f"coalesce({_condition(column)}, false) as {quoted('counts ' + name)}")
         if column.sum is not None:
-            scaled = f"round({_quoted(column.sum)} * {_scale(case, declared, name)})::bigint"
-            wanted.append(f"coalesce({scaled}, 0) as {_quoted('value ' + name)}")
+            scaled = f"round({quoted(column.sum)} * {_scale(case, declared, name)})::bigint"
+            wanted.append(f"coalesce({scaled}, 0) as {quoted('value ' + name)}")
         elif column.count_distinct is not None:
-            wanted.append(f"{_quoted(column.count_distinct)} as {_quoted('value ' + name)}")
+            wanted.append(f"{quoted(column.count_distinct)} as {quoted('value ' + name)}")
     connection.register("source_rows", rows)
     try:
         return connection.sql(f"select {', '.join(wanted)} from source_rows").to_arrow_table()
@@ -69,7 +70,7 @@ def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duc
 
 def _condition(column: WindowFeature) -> str:
     conditions = [f"({column.where})"] if column.where else []
-    conditions += [f"{_quoted(column.count_distinct)} is not null"] if column.count_distinct else []
+    conditions += [f"{quoted(column.count_distinct)} is not null"] if column.count_distinct else []
     return " and ".join(conditions) or "true"
 
 
@@ -115,8 +116,3 @@ def _table(case: UseCase, snapshot: Snapshot, names: pa.Array, *, scales: Mappin
             **columns,
         }
     )
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'

@@ -47,7 +47,7 @@ def run(
         LakeError: a table could not be written; the entity stays listed, run it again.
     """
     tables = _tables(case, adapters)
-    holding = {table: adapters.lake.files_with(table, _matches(case, table, entity)) for table in tables}
+    holding = {table: adapters.lake.files_with(table, _matches(case, table, entity, adapters)) for table in tables}
     rows = {table: sum(found.values()) for table, found in holding.items()}
     broken = _broken_models(case, adapters, {table: frozenset(found) for table, found in holding.items()})
     forgotten = Forgotten.of(case, adapters.lake)
@@ -75,10 +75,10 @@ def _tables(case: UseCase, adapters: Adapters) -> list[str]:
     return [table for table in (*raw, *derived) if adapters.lake.version(table) is not None]
 
 
-def _matches(case: UseCase, table: str, entity: str) -> pc.Expression:
+def _matches(case: UseCase, table: str, entity: str, adapters: Adapters) -> pc.Expression:
     """Return the condition that a row is the entity's, or a record without types that names its id as a word."""
     own = pc.coalesce(pc.field(case.entity).cast(pa.string()) == entity, pa.scalar(value=False))
-    if not table.startswith("raw/"):
+    if PAYLOAD not in adapters.lake.dataset(table).schema.names:
         return own
     word = rf"(^|[^0-9A-Za-z]){re.escape(entity)}([^0-9A-Za-z]|$)"
     return own | pc.coalesce(pc.match_substring_regex(pc.field(PAYLOAD), word), pa.scalar(value=False))
@@ -87,14 +87,16 @@ def _matches(case: UseCase, table: str, entity: str) -> pc.Expression:
 def _erase(case: UseCase, table: str, entity: str, adapters: Adapters) -> None:
     """Write the newest version without the entity, then delete every file that holds it."""
     for _attempt in range(ATTEMPTS):
-        days = adapters.lake.days_with(table, _matches(case, table, entity))
+        days = adapters.lake.days_with(table, _matches(case, table, entity, adapters))
 
         def without(stored: Mapping[date, pa.Table]) -> dict[date, pa.Table]:
-            return {day: rows.filter(~_matches(case, table, entity)) for day, rows in stored.items()}
+            return {day: rows.filter(~_matches(case, table, entity, adapters)) for day, rows in stored.items()}
 
         if days:
             adapters.lake.update_days(table, days, without, metadata={"case": case.name, "run": "forget"})
-        left = adapters.lake.delete_files(table, adapters.lake.files_with(table, _matches(case, table, entity)))
+        left = adapters.lake.delete_files(
+            table, adapters.lake.files_with(table, _matches(case, table, entity, adapters))
+        )
         if not left:
             return
     raise LakeError(

@@ -126,7 +126,9 @@ def _ingest(
     """Read, judge and publish days of one source, in parts; a day that breaks leaves the days before it published."""
     records: list[IngestRecord] = []
     judged: dict[date, _Judged] = {}
-    strays = _strays(case, source, days, adapters, reading) if reading.strays else {}
+    # A file of a day is read once; what of a whole file belongs to no day, the run of the day looks for.
+    wanted = reading.strays or source.daily_drop
+    strays = _strays(case, source, days, adapters, reading) if wanted else {}
     corrected = _corrected(case, source, strays, adapters)
     waiting: dict[date, _Judged] = {}
     deliveries = adapters.sources.read_days(case, source, days)

@@ -229,10 +229,13 @@ def _refused(case: UseCase, source: Source, adapters: Adapters, chosen: Chosen) 
     table = case.raw_table(source.name)
     if adapters.lake.version(table) is None:
         return []
+    dataset = adapters.lake.dataset(table)
+    if PLACE not in dataset.schema.names:
+        return []  # written before rows had places
     wanted = pc.field(PLACE) == QUARANTINE
     window = chosen.days or FOREVER
     wanted &= (pc.field("day") >= window.start) & (pc.field("day") < window.end)
-    rows = adapters.lake.dataset(table).to_table(filter=wanted).to_pylist()
+    rows = dataset.to_table(filter=wanted).to_pylist()
     return [row for row in rows if chosen.means(row)]
 
 

@@ -49,7 +49,7 @@ def test_nulls_and_unknown_categories_are_no_error(estimator: str, learnt: tuple
     frame, label = learnt
     fitted = pipelines.fit(recipe(estimator), frame.assign(b=np.nan), label)
     strange = pd.DataFrame({"a": [1.0, np.nan], "b": [5.0, np.nan], "c": pd.Series(["never seen", None], dtype="str")})
-    score = pipelines.probabilities(fitted, strange)
+    score = pipelines.scores(fitted, strange, kind="binary")
 
     assert ((score >= 0) & (score <= 1)).all()
 
@@ -58,7 +58,7 @@ def test_nulls_and_unknown_categories_are_no_error(estimator: str, learnt: tuple
 def test_equal_seeds_give_equal_scores(estimator: str, learnt: tuple[pd.DataFrame, np.ndarray]):
     """To the last bit, so that a training can be reproduced."""
     frame, label = learnt
-    twice = [pipelines.probabilities(pipelines.fit(recipe(estimator), frame, label), frame) for _ in range(2)]
+    twice = [pipelines.scores(pipelines.fit(recipe(estimator), frame, label), frame, kind="binary") for _ in range(2)]
 
     assert np.array_equal(*twice)
 
@@ -67,7 +67,7 @@ def test_a_baseline_without_features_is_a_constant(learnt: tuple[pd.DataFrame, n
     """The base rate, for everyone."""
     frame, label = learnt
     dummy = recipe("sklearn.dummy.DummyClassifier", numeric=(), categorical=())
-    score = pipelines.probabilities(pipelines.fit(dummy, frame[[]], label), frame[[]])
+    score = pipelines.scores(pipelines.fit(dummy, frame[[]], label), frame[[]], kind="binary")
 
     assert np.allclose(score, label.mean())
 
