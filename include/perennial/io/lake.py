@@ -1,12 +1,13 @@
 """The lake: Delta tables partitioned by `day`; the sole importer of deltalake.
 
-A day is written whole, in one commit that replaces what was there. That a day was written is kept as an
-application transaction `day:<ISO date>` in the table's own log, so that a day without rows is known as
-written, and so that two writers of one day conflict instead of mixing.
+A day is written whole, in one commit that replaces what was there. Each commit names the days it wrote in its own
+metadata, so that a day without rows is known as written; and it holds an application transaction `day:<ISO date>` for
+each of them, so that two writers of one day conflict instead of mixing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from perennial.records import Commit, Window
 
 WRITE_ATTEMPTS = 12  # each attempt reads the newest version, so the last of many writers still ends whole
 DAY = "day"
+SPAN = ".."
 # Older versions stay readable for as long as a manifest may name them; `perennial forget` takes out what must go.
 KEPT = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -124,13 +126,15 @@ class Lake:
         unlike: tuple[str, ...],
     ) -> tuple[Commit, ...]:
         delta = self._open(table)
-        before = {day: _revision(delta, day) for day in days}
-        stored = self._partitions(delta, [day for day in days if before[day]])
+        known = _revisions(delta, days)
+        stored = self._partitions(delta, [day for day in days if known[day]])
         wanted = {day: _with_day(rows, day) for day, rows in sorted(change(stored).items())}
+        others = [day for day in wanted if day not in known]
+        before = known | (_revisions(delta, others) if others else {})
         changed = {
             day: rows
             for day, rows in wanted.items()
-            if not _revision(delta, day) or not _same_rows(self._content(delta, stored, day), rows, unlike)
+            if not before[day] or not _same_rows(self._content(delta, stored, day), rows, unlike)
         }
         if changed:
             content = pa.concat_tables(changed.values(), promote_options="default")
@@ -138,14 +142,13 @@ class Lake:
                 delta = self._create(table, content.schema)
                 if delta.version():  # another process was faster and has written: look again
                     return self._update(table, days, change, metadata, unlike)
-            _overwrite(delta, changed, content, metadata)
+            _overwrite(delta, {day: before[day] + 1 for day in changed}, content, metadata)
         version = 0 if delta is None else delta.version()
         return tuple(Commit(table, day, rows.num_rows, version, changed=day in changed) for day, rows in wanted.items())
 
     def revisions(self, table: str, days: Sequence[date], *, version: int | None = None) -> dict[date, int]:
         """Return how often the content of each of `days` was written or changed; 0 where it never was."""
-        delta = self._open(table, version=version)
-        return {day: _revision(delta, day) for day in days}
+        return _revisions(self._open(table, version=version), days)
 
     def held(self, table: str, *, version: int | None = None) -> dict[date, Held]:
         """Return rows and bytes of each day that holds rows, from the table's log alone."""
@@ -207,8 +210,8 @@ class Lake:
 
     def missing_days(self, table: str, days: Sequence[date]) -> tuple[date, ...]:
         """Return those of `days` that were never written, in the given order."""
-        delta = self._open(table)
-        return tuple(day for day in days if not _revision(delta, day))
+        written = _revisions(self._open(table), days)
+        return tuple(day for day in days if not written[day])
 
     def holds(self, table: str, day: date, rows: pa.Table, *, unlike: Sequence[str] = ()) -> bool:
         """Tell whether a day's partition holds exactly `rows`, in any order, but for the columns `unlike`."""
@@ -301,7 +304,8 @@ class Lake:
         return DeltaTable(self._uri(table))
 
 
-def _overwrite(delta: DeltaTable, days: Mapping[date, pa.Table], content: pa.Table, metadata: dict[str, str]) -> None:
+def _overwrite(delta: DeltaTable, days: Mapping[date, int], content: pa.Table, metadata: dict[str, str]) -> None:
+    """Replace the partitions of `days`, which get these revisions."""
     listed = ", ".join(f"'{day.isoformat()}'" for day in days)
     write_deltalake(
         delta,
@@ -310,10 +314,27 @@ def _overwrite(delta: DeltaTable, days: Mapping[date, pa.Table], content: pa.Tab
         predicate=f"{DAY} in ({listed})",
         schema_mode="merge",
         commit_properties=CommitProperties(
-            custom_metadata={**metadata, DAY: _span(days), "rows": str(content.num_rows)},
-            app_transactions=[Transaction(_marker(day), _revision(delta, day) + 1) for day in days],
+            custom_metadata={
+                **metadata,
+                DAY: ",".join(day.isoformat() for day in days),
+                "rows": str(content.num_rows),
+            },
+            app_transactions=[Transaction(_marker(day), revision) for day, revision in days.items()],
         ),
     )
+
+
+def _revisions(delta: DeltaTable | None, days: Iterable[date]) -> dict[date, int]:
+    """Return how many commits wrote each of `days`, from what the commits say about themselves.
+
+    One walk over the log for all days: asking for a day's application transaction walks it for that day alone. Only
+    where a commit of an earlier release names a span of days instead of each, the transactions are asked.
+    """
+    named = [] if delta is None else [str(commit[DAY]) for commit in delta.history() if DAY in commit]
+    if delta is not None and any(SPAN in days for days in named):
+        return {day: delta.transaction_version(_marker(day)) or 0 for day in days}
+    counted = Counter(day for written in named for day in written.split(","))
+    return {day: counted[day.isoformat()] for day in days}
 
 
 def _paths(delta: DeltaTable) -> list[str]:
@@ -322,11 +343,7 @@ def _paths(delta: DeltaTable) -> list[str]:
 
 def _span(days: Iterable[date]) -> str:
     ordered = sorted(days)
-    return ordered[0].isoformat() if len(ordered) == 1 else f"{ordered[0]}..{ordered[-1]}"
-
-
-def _revision(delta: DeltaTable | None, day: date) -> int:
-    return 0 if delta is None else delta.transaction_version(_marker(day)) or 0
+    return ordered[0].isoformat() if len(ordered) == 1 else f"{ordered[0]}{SPAN}{ordered[-1]}"
 
 
 def _by_day(dataset: FileSystemDataset) -> FileSystemDataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -52,10 +52,9 @@ def run_days(
     _check_ingested(case, days, adapters)
     pins = {table: version for table, version in adapters.warehouse.pins(case).items() if table != case.features_table}
     checked = days[0] - timedelta(days=1)
-    _check_leak(case, checked, adapters, pins)
     records: list[FeaturesRecord] = []
     built: dict[date, pa.Table] = {}
-    for done, (day, rows) in enumerate(adapters.warehouse.feature_days(case, days, pins=pins), start=1):
+    for done, (day, rows) in enumerate(_computed(case, days, adapters, pins), start=1):
         _check_entities(case, day, rows)
         built[day] = rows
         if sum(each.nbytes for each in built.values()) >= BYTES_A_COMMIT:
@@ -125,11 +124,22 @@ def _check_ingested(case: UseCase, days: Sequence[date], adapters: Adapters) -> 
             )
 
 
-def _check_leak(case: UseCase, day: date, adapters: Adapters, pins: dict[str, int]) -> None:
-    """Build a day twice, with and without the rows of the day after it, and compare."""
-    asked = (Asked((day,), cut=day + timedelta(days=1)), Asked((day,), cut=day))
-    with_later_rows, without = adapters.warehouse.compute_features(case, asked, pins=pins)
-    _compare(case, day, with_later_rows, without)
+def _computed(
+    case: UseCase, days: Sequence[date], adapters: Adapters, pins: dict[str, int]
+) -> Iterator[tuple[date, pa.Table]]:
+    """Yield each day's snapshot, once the day before the first was built with and without the rows after it.
+
+    A single day and its check share one read of the sources.
+    """
+    before, first = days[0] - timedelta(days=1), days[0]
+    check = (Asked((before,), cut=first), Asked((before,), cut=before))
+    if len(days) > 1:
+        _compare(case, before, *adapters.warehouse.compute_features(case, check, pins=pins))
+        yield from adapters.warehouse.feature_days(case, days, pins=pins)
+        return
+    rows, *checked = adapters.warehouse.compute_features(case, (Asked((first,), cut=first), *check), pins=pins)
+    _compare(case, before, *checked)
+    yield first, rows
 
 
 def _compare(case: UseCase, day: date, with_later_rows: pa.Table, without: pa.Table) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, Transaction, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from perennial.errors import LakeError
@@ -161,3 +162,19 @@ def test_rows_come_by_day_whenever_the_days_were_written(lake):
         lake.write_day("raw/t", DAY + timedelta(days=offset), rows(float(offset)), metadata={})
 
     assert lake.dataset("raw/t").to_table().column("x").to_pylist() == [0.0, 1.0, 2.0]
+
+
+def test_a_lake_of_an_earlier_release_keeps_its_revisions(tmp_path: Path) -> None:
+    """Its commits name a span of days: the transactions beside it say which days were written."""
+    days = [date(2026, 1, 1), date(2026, 1, 3)]
+    rows = pa.table({"day": pa.array(days, pa.date32()), "a": [1, 2]})
+    told = CommitProperties(
+        custom_metadata={"day": "2026-01-01..2026-01-03"},
+        app_transactions=[Transaction(f"day:{day}", 1) for day in days],
+    )
+    write_deltalake(str(tmp_path / "raw"), rows, partition_by=["day"], commit_properties=told)
+    lake = Lake(tmp_path)
+
+    assert lake.missing_days("raw", [*days, date(2026, 1, 2)]) == (date(2026, 1, 2),)
+    lake.write_day("raw", days[0], pa.table({"a": [5]}), metadata={})
+    assert lake.revisions("raw", days) == {days[0]: 2, days[1]: 1}
