@@ -1,21 +1,67 @@
 """Windowed aggregates by entity for many days in one pass.
 
-The days are walked in order. Each adds its rows to a state with one place an entity, and takes the rows away that
-leave a window. All arithmetic is on integers, so that the state of a day is the same whichever day the walk began
-with: a long range and a single day give equal results, to the last bit.
+The days are walked in order. Each day's changes are applied to a state of each entity: rows that come, rows that
+leave a window. When something leaves is worked out beforehand for all days at once, so a step only adds or sets.
+All arithmetic is on integers, so that the state of a day is the same whichever day the walk began with: a long range
+and a single day give equal results, to the last bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+GROUND_DAYS = 8
 NEVER = -(2**31)  # a day number before all others
+Masked = np.ma.MaskedArray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that count for some columns, in the order of their days.
+
+    Attributes:
+        day: shape (n,), ascending day numbers.
+        entity: shape (n,), the place of each row's entity, 0 or more.
+    """
+
+    day: IntArray
+    entity: IntArray
+
+    @cached_property
+    def days_of_entities(self) -> tuple[IntArray, IntArray]:
+        """Return entity and day of the different days of each entity, sorted by both."""
+        order = np.argsort(self.entity, kind="stable")
+        entity, day = self.entity[order], self.day[order]
+        new = np.ones(entity.size, bool)
+        new[1:] = (entity[1:] != entity[:-1]) | (day[1:] != day[:-1])
+        return entity[new], day[new]
+
+
+@dataclass(frozen=True)
+class Items:
+    """The items of rows, such as the product that each is about; made once for all windows that count them.
+
+    Attributes:
+        rows: the rows.
+        item: shape (n,), the place of each row's item, 0 or more.
+    """
+
+    rows: Rows
+    item: IntArray
+
+    @cached_property
+    def by_pair(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Return the pair of entity and item, entity and day of each row, sorted by pair and day."""
+        pair = self.rows.entity * (int(self.item.max(initial=-1)) + 1) + self.item
+        order = np.argsort(pair, kind="stable")
+        return pair[order], self.rows.entity[order], self.rows.day[order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +71,14 @@ class Column:
     Attributes:
         kind: what is computed.
         days: length of the window, 1 or more; it ends with the asked day, which is in it.
-        day: shape (n,), ascending day numbers of the rows.
-        entity: shape (n,), the place of each row's entity, 0 or more.
-        value: shape (n,), what `sum` adds up, or the place of the item for `distinct`; None for the others.
+        rows: what counts.
+        value: what `sum` adds up, shape (n,), or the items that `distinct` counts; None for the others.
     """
 
     kind: Literal["count", "sum", "distinct", "since_last", "since_first"]
     days: int
-    day: IntArray
-    entity: IntArray
-    value: IntArray | None = None
-
-    def since(self, first: int) -> Column:
-        """Return the column without the rows before a day."""
-        start = int(np.searchsorted(self.day, first))
-        value = None if self.value is None else self.value[start:]
-        return Column(self.kind, self.days, self.day[start:], self.entity[start:], value)
+    rows: Rows
+    value: IntArray | Items | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +90,7 @@ class Snapshot:
 
     day: int
     entities: IntArray
-    columns: Mapping[str, np.ma.MaskedArray[Any, np.dtype[np.int64]]]
+    columns: Mapping[str, Masked]
 
 
 def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, days: Sequence[int]) -> Iterator[Snapshot]:
@@ -60,143 +98,160 @@ def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, day
 
     Args:
         presence: counts the rows that make an entity appear, over the longest window.
-        columns: the aggregates by name.
+        columns: the aggregates by name; their rows are some of those.
         entities: how many places the state needs.
         days: asked day numbers, ascending.
     """
-    # What was never added must not be taken away: the walk knows no row before its first day.
-    first = days[0] - presence.days + 1
-    walked = {name: _STATES[column.kind](column.since(first), entities) for name, column in columns.items()}
-    seen = _Sum(presence.since(first), entities)
+    seen = _state(presence)
+    states = {name: _state(column) for name, column in columns.items()}
     asked = set(days)
-    for day in range(first, days[-1] + 1):
-        for state in (seen, *walked.values()):
-            state.step(day)
+    ground = _Ground(presence, entities)
+    # What was added has to be taken away: the walk begins with the first row.
+    for day in range(min([days[0], *presence.rows.day[:1].tolist()]), days[-1] + 1):
+        if ground.ends_before(day):
+            kept = ground.move(day)
+            for state in (seen, *states.values()):
+                state.move(ground.live.size, *kept)
+        for state in (seen, *states.values()):
+            state.step(day, ground.position)
         if day in asked:
-            present = np.flatnonzero(seen.state)
-            yield Snapshot(day, present, {name: state.at(day, present) for name, state in walked.items()})
+            present = np.flatnonzero(seen.state != 0)
+            found = {name: state.at(day, present) for name, state in states.items()}
+            yield Snapshot(day, ground.live[present], found)
 
 
-class _Rows:
-    """The rows of a column by day."""
+class _Ground:
+    """The entities that may have a state on some days to come: few of all, so that their states lie close together."""
 
-    def __init__(self, column: Column) -> None:
-        self.column = column
-        self.first = int(column.day[0]) if column.day.size else 0
-        last = int(column.day[-1]) if column.day.size else -1
-        self._starts = np.searchsorted(column.day, np.arange(self.first, last + 2))
+    def __init__(self, presence: Column, entities: int) -> None:
+        self.rows, self.longest = presence.rows, presence.days
+        self.live = np.empty(0, np.int64)
+        self.position = np.empty(entities, np.int64)
+        self._end = NEVER
 
-    def of(self, day: int) -> slice:
-        """Return where the rows of `day` stand."""
+    def ends_before(self, day: int) -> bool:
+        """Tell whether it does not reach to a day."""
+        return day >= self._end
+
+    def move(self, day: int) -> tuple[IntArray, IntArray]:
+        """Reach GROUND_DAYS further from `day` on; return where the entities that stay are now, and were before."""
+        before, self._end = self.live, day + GROUND_DAYS
+        # A row of `day - longest` leaves on `day`.
+        part = slice(*np.searchsorted(self.rows.day, [day - self.longest, self._end]))
+        here = np.zeros(self.position.size, bool)
+        here[self.rows.entity[part]] = True
+        self.live = np.flatnonzero(here)
+        stays = here[before]
+        were = np.flatnonzero(stays)
+        self.position[self.live] = np.arange(self.live.size)
+        return self.position[before[stays]], were
+
+
+class _Changes:
+    """Changes of a state in the order of the days on which they happen: where, and by or to what."""
+
+    def __init__(self, day: IntArray, entity: IntArray, value: IntArray | int) -> None:
+        self.entity, self.value = entity, value
+        self.first = int(day[0]) if day.size else 0
+        last = int(day[-1]) if day.size else -1
+        self._starts = np.searchsorted(day, np.arange(self.first, last + 2))
+
+    @classmethod
+    def unsorted(cls, day: IntArray, entity: IntArray, value: IntArray | int) -> _Changes:
+        """Return changes that come in any order."""
+        # Day numbers of a walk span little: sorting small integers is a count, not a comparison.
+        near = day - day.min(initial=2**62)
+        order = np.argsort(near.astype(np.int16) if near.max(initial=0) < 2**15 else near, kind="stable")
+        return cls(day[order], entity[order], value if isinstance(value, int) else value[order])
+
+    def of(self, day: int) -> tuple[IntArray, IntArray | int]:
+        """Return the entities that change on a day, and their values."""
         at = day - self.first
         if not 0 <= at < self._starts.size - 1:
-            return slice(0, 0)
-        return slice(int(self._starts[at]), int(self._starts[at + 1]))
+            return self.entity[:0], 0
+        part = slice(int(self._starts[at]), int(self._starts[at + 1]))
+        return self.entity[part], self.value if isinstance(self.value, int) else self.value[part]
 
 
-class _Sum:
-    """Adds each row's value when its day comes, and takes it away when it leaves the window."""
+class _State:
+    """A number of each entity on the ground."""
 
-    def __init__(self, column: Column, entities: int) -> None:
-        self.rows, self.column = _Rows(column), column
-        self.state = np.zeros(entities, np.int64)
+    def __init__(self, nothing: int) -> None:
+        self.nothing = nothing
+        self.state = np.empty(0, np.int64)
 
-    def step(self, day: int) -> None:
+    def move(self, size: int, are: IntArray, were: IntArray) -> None:
+        """Take the entities that stay to another ground."""
+        moved = np.full(size, self.nothing, np.int64)
+        moved[are] = self.state[were]
+        self.state = moved
+
+
+class _Sum(_State):
+    """Adds a value when its day comes, and takes it away when it leaves the window."""
+
+    def __init__(self, come: _Changes, leave: _Changes) -> None:
+        super().__init__(0)
+        self.come, self.leave = come, leave
+
+    def step(self, day: int, position: IntArray) -> None:
         """Move the window's end to `day`."""
-        self._add(self.rows.of(day - self.column.days), -1)
-        self._add(self.rows.of(day), 1)
+        for change, (entities, values) in ((np.subtract, self.leave.of(day)), (np.add, self.come.of(day))):
+            change.at(self.state, position[entities], values)
 
-    def _add(self, rows: slice, sign: int) -> None:
-        value = self.column.value
-        np.add.at(self.state, self.column.entity[rows], sign if value is None else sign * value[rows])
-
-    def at(self, _day: int, entities: IntArray) -> np.ma.MaskedArray[Any, np.dtype[np.int64]]:
+    def at(self, _day: int, positions: IntArray) -> Masked:
         """Return the state of some entities."""
-        return np.ma.MaskedArray(self.state[entities])
+        return np.ma.MaskedArray(self.state[positions])
 
 
-class _Distinct:
-    """Counts the items whose last row lies in the window."""
+class _Since(_State):
+    """Remembers a day of each entity, and how long ago it was."""
 
-    def __init__(self, column: Column, entities: int) -> None:
-        assert column.value is not None  # noqa: S101 - the caller makes distinct columns with items
-        self.days = column.days
-        items = int(column.value.max(initial=-1)) + 1
-        keys, pair = np.unique(column.entity * items + column.value, return_inverse=True)
-        self.owner = keys // max(items, 1)
-        self.rows = _Rows(Column("distinct", column.days, column.day, pair))
-        self.pair = pair
-        self.last = np.full(keys.size, NEVER, np.int64)
-        self.state = np.zeros(entities, np.int64)
+    def __init__(self, changes: _Changes, days: int) -> None:
+        super().__init__(NEVER)
+        self.changes, self.days = changes, days
 
-    def step(self, day: int) -> None:
-        """Move the window's end to `day`; what leaves goes first, so that an item may come back the same day."""
-        left = np.unique(self.pair[self.rows.of(day - self.days)])
-        left = left[self.last[left] == day - self.days]
-        np.add.at(self.state, self.owner[left], -1)
-        self.last[left] = NEVER
-        come = np.unique(self.pair[self.rows.of(day)])
-        np.add.at(self.state, self.owner[come[self.last[come] == NEVER]], 1)
-        self.last[come] = day
-
-    def at(self, _day: int, entities: IntArray) -> np.ma.MaskedArray[Any, np.dtype[np.int64]]:
-        """Return the state of some entities."""
-        return np.ma.MaskedArray(self.state[entities])
-
-
-class _SinceLast:
-    """Remembers the day of each entity's newest row."""
-
-    def __init__(self, column: Column, entities: int) -> None:
-        self.rows, self.column = _Rows(column), column
-        self.state = np.full(entities, NEVER, np.int64)
-
-    def step(self, day: int) -> None:
+    def step(self, day: int, position: IntArray) -> None:
         """Move the window's end to `day`."""
-        self.state[self.column.entity[self.rows.of(day)]] = day
+        entities, remembered = self.changes.of(day)
+        self.state[position[entities]] = remembered
 
-    def at(self, day: int, entities: IntArray) -> np.ma.MaskedArray[Any, np.dtype[np.int64]]:
+    def at(self, day: int, positions: IntArray) -> Masked:
         """Return the days since then, masked where they reach the window's length."""
-        age = day - self.state[entities]
-        return np.ma.MaskedArray(age, age >= self.column.days)
+        age = day - self.state[positions]
+        return np.ma.MaskedArray(age, age >= self.days)
 
 
-class _SinceFirst:
-    """Remembers the day of each entity's oldest row in the window."""
-
-    def __init__(self, column: Column, entities: int) -> None:
-        self.days = column.days
-        order = np.lexsort((column.day, column.entity))
-        entity, day = column.entity[order], column.day[order]
-        new = np.ones(entity.size, bool)
-        new[1:] = (entity[1:] != entity[:-1]) | (day[1:] != day[:-1])
-        entity, day = entity[new], day[new]
-        following = np.full(entity.size, NEVER, np.int64)
-        same = entity[1:] == entity[:-1]
-        following[:-1][same] = day[1:][same]
-        by_day = np.argsort(day, kind="stable")
-        self.entity, self.following = entity[by_day], following[by_day]
-        self.rows = _Rows(Column("since_first", column.days, day[by_day], self.entity))
-        self.state = np.full(entities, NEVER, np.int64)
-
-    def step(self, day: int) -> None:
-        """Move the window's end to `day`: the row after the one that leaves becomes the oldest, if it has come."""
-        left = self.rows.of(day - self.days)
-        following = self.following[left]
-        self.state[self.entity[left]] = np.where(following < day, following, NEVER)
-        come = self.entity[self.rows.of(day)]
-        self.state[come[self.state[come] == NEVER]] = day
-
-    def at(self, day: int, entities: IntArray) -> np.ma.MaskedArray[Any, np.dtype[np.int64]]:
-        """Return the days since then, masked where there is none."""
-        first = self.state[entities]
-        return np.ma.MaskedArray(day - first, first == NEVER)
+def _state(column: Column) -> _Sum | _Since:
+    rows, days = column.rows, column.days
+    if column.kind == "since_last":
+        return _Since(_Changes(rows.day, rows.entity, rows.day), days)
+    if column.kind == "since_first":
+        return _Since(_oldest(rows, days), days)
+    if column.kind == "distinct":
+        assert isinstance(column.value, Items)  # noqa: S101 - the caller makes distinct columns with items
+        return _Sum(*_coverage(column.value, days))
+    value = 1 if column.value is None else column.value
+    assert not isinstance(value, Items)  # noqa: S101 - only distinct columns have items
+    return _Sum(_Changes(rows.day, rows.entity, value), _Changes(rows.day + days, rows.entity, value))
 
 
-_STATES: dict[str, type[_Sum | _Distinct | _SinceLast | _SinceFirst]] = {
-    "count": _Sum,
-    "sum": _Sum,
-    "distinct": _Distinct,
-    "since_last": _SinceLast,
-    "since_first": _SinceFirst,
-}
+def _oldest(rows: Rows, days: int) -> _Changes:
+    """Return when a day becomes the oldest in its entity's window: once it has come and the one before has left."""
+    entity, day = rows.days_of_entities
+    begins = day.copy()
+    same = entity[1:] == entity[:-1]
+    begins[1:][same] = np.maximum(day[1:], day[:-1] + days)[same]
+    return _Changes.unsorted(begins, entity, day)
+
+
+def _coverage(items: Items, days: int) -> tuple[_Changes, _Changes]:
+    """Return when items enter the window of their entity, and when they leave it for lack of a newer row."""
+    pair, entity, day = items.by_pair
+    enters = np.ones(pair.size, bool)
+    enters[1:] = (pair[1:] != pair[:-1]) | (day[1:] - day[:-1] >= days)
+    leaves = np.roll(enters, -1)  # the first row enters, so the last leaves
+    return (
+        _Changes.unsorted(day[enters], entity[enters], 1),
+        _Changes.unsorted(day[leaves] + days, entity[leaves], 1),
+    )

@@ -324,13 +324,19 @@ def _overwrite(delta: DeltaTable, days: Mapping[date, int], content: pa.Table, m
     )
 
 
+def _history(delta: DeltaTable) -> list[dict[str, object]]:
+    """Return the commits up to the version that was opened, newest first."""
+    # deltalake lists the commits behind it too, under wrong numbers.
+    return list(delta.history()[-(delta.version() + 1) :])
+
+
 def _revisions(delta: DeltaTable | None, days: Iterable[date]) -> dict[date, int]:
     """Return how many commits wrote each of `days`, from what the commits say about themselves.
 
     One walk over the log for all days: asking for a day's application transaction walks it for that day alone. Only
     where a commit of an earlier release names a span of days instead of each, the transactions are asked.
     """
-    named = [] if delta is None else [str(commit[DAY]) for commit in delta.history() if DAY in commit]
+    named = [] if delta is None else [str(commit[DAY]) for commit in _history(delta) if DAY in commit]
     if delta is not None and any(SPAN in days for days in named):
         return {day: delta.transaction_version(_marker(day)) or 0 for day in days}
     counted = Counter(day for written in named for day in written.split(","))
@@ -374,9 +380,10 @@ def _with_day(rows: pa.Table, day: date) -> pa.Table:
         rows = rows.drop_columns([DAY])
     for position, field in enumerate(rows.schema):
         if pa.types.is_floating(field.type):
-            values = rows.column(position)
-            missing = pc.fill_null(pc.is_nan(values), fill_value=False)
-            rows = rows.set_column(position, field, pc.if_else(missing, pa.scalar(None, field.type), values))
+            missing = pc.is_nan(rows.column(position))
+            if pc.any(missing).as_py():  # a column is written anew only where it has to be
+                values = pc.if_else(pc.fill_null(missing, fill_value=False), None, rows.column(position))
+                rows = rows.set_column(position, field, values)
     return rows.add_column(0, pa.field(DAY, pa.date32()), pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows))
 
 

@@ -24,7 +24,7 @@ from perennial.contracts import Source
 from perennial.errors import DataError, LakeError, SpecError
 from perennial.io import windows
 from perennial.io.lake import DAY, Lake
-from perennial.io.rows import published
+from perennial.io.rows import PLACE, published
 from perennial.records import Window
 from perennial.spec import UseCase
 
@@ -106,6 +106,11 @@ class Warehouse:
             SpecError: the SQL does not run, or gives other columns than the spec names.
             DataError: it gives an entity twice on one day.
         """
+        if case.features.sql is None:
+            return tuple(
+                pa.concat_tables(rows for _, rows in self._windowed(case, each.days, cut=each.cut, pins=pins))
+                for each in asked
+            )
         earliest, latest = min(min(each.days) for each in asked), max(each.cut for each in asked)
         tables = self.source_rows(case, [earliest, latest], cut=latest, pins=pins)
         sources = _ByDay.of(case, tables)
@@ -125,6 +130,9 @@ class Warehouse:
             DataError: it gives an entity twice on one day.
         """
         for chunk in self._chunks(case, sorted(days), pins=pins):
+            if case.features.sql is None:
+                yield from self._windowed(case, chunk, cut=chunk[-1], pins=pins)
+                continue
             tables = self.source_rows(case, chunk, cut=chunk[-1], pins=pins)
             sources = _ByDay.of(case, tables)
             for day, declared in self._declared(case, chunk, tables):
@@ -132,6 +140,22 @@ class Warehouse:
                 if len(chunk) > 1:
                     shown |= self._references(case, day, cut=day, pins=pins)
                 yield day, self._features(case, [day], {**shown, **declared})
+
+    def _windowed(
+        self, case: UseCase, days: Sequence[date], *, cut: date, pins: Pins
+    ) -> Iterator[tuple[date, pa.Table]]:
+        """Yield each day's features where the declared windows are all of them; reads only what these name."""
+        declared = case.features.windows
+        assert declared is not None  # noqa: S101 - the spec has SQL, windows, or both
+        source = case.source(declared.source)
+        seen = Window(days[0] - timedelta(days=declared.longest - 1), cut + timedelta(days=1))
+        version = _pinned(case, case.raw_table(source.name), pins)
+        rows = self._published(case, source, seen, version, columns=windows.columns(case, declared))
+        with _connection() as connection:
+            found = windows.compute(case, declared, days, {source.name: rows}, connection=connection)
+            yield from (
+                (day, self._features(case, [day], {"windows": each})) for day, each in zip(days, found, strict=True)
+            )
 
     def _declared(self, case: UseCase, days: Sequence[date], tables: Tables) -> Iterator[tuple[date, Tables]]:
         """Yield each day with its declared windows, if there are any."""
@@ -172,9 +196,11 @@ class Warehouse:
             _check_entities(case, what, rows)
         return rows
 
-    def _published(self, case: UseCase, source: Source, window: Window, version: int) -> pa.Table:
-        rows = self.lake.read(case.raw_table(source.name), window, version=version)
-        return published(rows)
+    def _published(
+        self, case: UseCase, source: Source, window: Window, version: int, *, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        wanted = None if columns is None else [DAY, *columns, PLACE]
+        return published(self.lake.read(case.raw_table(source.name), window, version=version, columns=wanted))
 
     def _references(self, case: UseCase, day: date, *, cut: date, pins: Pins) -> dict[str, pa.Table]:
         return {

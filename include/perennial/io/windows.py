@@ -7,10 +7,11 @@ from datetime import date, timedelta
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.core.windows import Column, IntArray, Snapshot, sweep
+from perennial.core.windows import Column, IntArray, Items, Masked, Rows, Snapshot, sweep
 from perennial.errors import SpecError
 from perennial.io.rowconditions import quoted
 from perennial.spec import UseCase, WindowFeature, Windows
@@ -18,6 +19,7 @@ from perennial.spec import UseCase, WindowFeature, Windows
 EPOCH = date(1970, 1, 1)
 # Sums of numbers are added up as whole millionths: the order does not matter then.
 SCALE = 1_000_000
+ENTITY = "entity"
 
 
 def compute(
@@ -41,29 +43,46 @@ def compute(
         SpecError: a condition or a column cannot be evaluated.
     """
     numbers = [(day - EPOCH).days for day in days]
-    rows = _evaluated(case, declared, tables[declared.source], connection)
-    rows = rows.filter(pc.is_valid(rows.column("entity")))
-    day = rows.column("day").cast(pa.int32()).to_numpy().astype(np.int64)
-    names, entity = _places(rows.column("entity"))
-    columns = {name: _column(rows, name, column, day, entity) for name, column in declared.columns.items()}
-    presence = Column("count", declared.longest, day, entity)
+    found = _evaluated(case, declared, _within(declared, days[0], tables[declared.source]), connection)
+    names, entity = _places(found.column(ENTITY))
+    parts = _Parts(found, Rows(found.column("day").cast(pa.int32()).to_numpy().astype(np.int64), entity))
+    columns = {name: parts.column(column) for name, column in declared.columns.items()}
+    presence = Column("count", declared.longest, parts.all)
+    scales = {name: _scale(case, declared, column.sum) for name, column in declared.columns.items()}
     for snapshot in sweep(presence, columns, entities=len(names), days=numbers):
-        yield _table(case, snapshot, names, scales={name: _scale(case, declared, name) for name in columns})
+        yield _table(case, snapshot, names, scales=scales)
+
+
+def columns(case: UseCase, declared: Windows) -> tuple[str, ...]:
+    """Return the source's columns that the windows may need: the entity, the values, and what a condition names."""
+    values = {each.sum or each.count_distinct for each in declared.columns.values()}
+    conditions = " ".join(each.where or "" for each in declared.columns.values()).lower()
+    known = case.source(declared.source).columns
+    return tuple(name for name in known if name == case.entity or name in values or name.lower() in conditions)
+
+
+def _within(declared: Windows, first: date, rows: pa.Table) -> pa.Table:
+    """Return the rows from the begin of the longest window on; they are in the order of their days."""
+    begin = first - timedelta(days=declared.longest - 1)
+    return rows.filter(pc.greater_equal(rows.column("day"), pa.scalar(begin, pa.date32())))
 
 
 def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return day, entity, and of each column whether a row counts and with what value."""
-    wanted = ["day", f"{quoted(case.entity)} as entity"]
-    for name, column in declared.columns.items():
-        wanted.append(f"coalesce({_condition(column)}, false) as {quoted('counts ' + name)}")
+    """Return day and entity of each row that has one, whether it meets each condition, and the values by column."""
+    wanted = {"day": "day", ENTITY: quoted(case.entity)}
+    for column in declared.columns.values():
+        wanted[_counts(column)] = f"coalesce({_condition(column)}, false)"
         if column.sum is not None:
-            scaled = f"round({quoted(column.sum)} * {_scale(case, declared, name)})::bigint"
-            wanted.append(f"coalesce({scaled}, 0) as {quoted('value ' + name)}")
+            scaled = f"round({quoted(column.sum)} * {_scale(case, declared, column.sum)})::bigint"
+            wanted[_value(column)] = f"coalesce({scaled}, 0)"
         elif column.count_distinct is not None:
-            wanted.append(f"{quoted(column.count_distinct)} as {quoted('value ' + name)}")
+            wanted[_value(column)] = quoted(column.count_distinct)
     connection.register("source_rows", rows)
+    selected = ", ".join(f"{sql} as {quoted(name)}" for name, sql in wanted.items())
     try:
-        return connection.sql(f"select {', '.join(wanted)} from source_rows").to_arrow_table()
+        return connection.sql(
+            f"select {selected} from source_rows where {quoted(case.entity)} is not null"
+        ).to_arrow_table()
     except duckdb.Error as error:
         raise SpecError(f"{case.name}/use_case.yaml: features.windows cannot be computed: {error}") from error
 
@@ -72,6 +91,14 @@ def _condition(column: WindowFeature) -> str:
     conditions = [f"({column.where})"] if column.where else []
     conditions += [f"{quoted(column.count_distinct)} is not null"] if column.count_distinct else []
     return " and ".join(conditions) or "true"
+
+
+def _counts(column: WindowFeature) -> str:
+    return f"counts {_condition(column)}"
+
+
+def _value(column: WindowFeature) -> str:
+    return f"sum {column.sum}" if column.sum is not None else f"item {column.count_distinct}"
 
 
 def _places(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
@@ -85,34 +112,54 @@ def _places(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
     return encoded.dictionary.take(pa.array(order)), rank[encoded.indices.to_numpy()]
 
 
-def _column(rows: pa.Table, name: str, column: WindowFeature, day: IntArray, entity: IntArray) -> Column:
-    counts = rows.column(f"counts {name}").to_numpy()
-    value: IntArray | None = None
-    if column.sum is not None:
-        value = rows.column(f"value {name}").to_numpy()[counts]
-    elif column.count_distinct is not None:
-        value = _places(rows.column(f"value {name}").filter(pa.array(counts)))[1]
-    kind = "sum" if column.sum else "distinct" if column.count_distinct else "count"
-    if column.days_since is not None:
-        kind = f"since_{column.days_since}"
-    return Column(kind, column.days, day[counts], entity[counts], value)  # type: ignore[arg-type]
+class _Parts:
+    """The rows that count for each condition and the items of each column, made once for all that share them."""
+
+    def __init__(self, found: pa.Table, rows: Rows) -> None:
+        self.found, self.all = found, rows
+        self._rows: dict[str, tuple[npt.NDArray[np.bool_], Rows]] = {}
+        self._items: dict[tuple[str, str], Items] = {}
+
+    def column(self, column: WindowFeature) -> Column:
+        """Return what a declared aggregate is computed from."""
+        counting, rows = self._counting(_counts(column))
+        if column.days_since is not None:
+            return Column("since_last" if column.days_since == "last" else "since_first", column.days, rows)
+        if column.sum is not None:
+            return Column("sum", column.days, rows, self.found.column(_value(column)).to_numpy()[counting])
+        if column.count_distinct is not None:
+            return Column("distinct", column.days, rows, self._items_of(column, counting, rows))
+        return Column("count", column.days, rows)
+
+    def _counting(self, condition: str) -> tuple[npt.NDArray[np.bool_], Rows]:
+        if condition not in self._rows:
+            counting = self.found.column(condition).to_numpy()
+            rows = self.all if counting.all() else Rows(self.all.day[counting], self.all.entity[counting])
+            self._rows[condition] = (counting, rows)
+        return self._rows[condition]
+
+    def _items_of(self, column: WindowFeature, counting: npt.NDArray[np.bool_], rows: Rows) -> Items:
+        key = (_value(column), _counts(column))
+        if key not in self._items:
+            self._items[key] = Items(rows, _places(self.found.column(key[0]).filter(pa.array(counting)))[1])
+        return self._items[key]
 
 
-def _scale(case: UseCase, declared: Windows, name: str) -> int:
-    summed = declared.columns[name].sum
+def _scale(case: UseCase, declared: Windows, summed: str | None) -> int:
     return SCALE if summed is not None and case.source(declared.source).columns.get(summed) == "number" else 1
 
 
 def _table(case: UseCase, snapshot: Snapshot, names: pa.Array, *, scales: Mapping[str, int]) -> pa.Table:
     day = EPOCH + timedelta(days=snapshot.day)
-    columns = {
-        name: pa.array(np.asarray(values.data / scales[name]), pa.float64(), mask=np.ma.getmaskarray(values))
-        for name, values in snapshot.columns.items()
-    }
     return pa.table(
         {
             "day": pa.repeat(pa.scalar(day, pa.date32()), snapshot.entities.size),
             case.entity: names.take(pa.array(snapshot.entities)),
-            **columns,
+            **{name: _doubles(values, scales[name]) for name, values in snapshot.columns.items()},
         }
     )
+
+
+def _doubles(values: Masked, scale: int) -> pa.Array:
+    numbers = values.data.astype(np.float64) if scale == 1 else values.data / scale
+    return pa.array(numbers, mask=None if values.mask is np.ma.nomask else values.mask)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 RELATIVE_TOLERANCE = 1e-9  # sums may be added up in another order
-BYTES_A_COMMIT = 256 * 2**20  # a long range is published in parts of about so many bytes
+BYTES_A_COMMIT = 128 * 2**20  # a long range is published in parts of about so many bytes
 Progress = Callable[[str, int, int], None]
 
 
@@ -52,17 +53,40 @@ def run_days(
     _check_ingested(case, days, adapters)
     pins = {table: version for table, version in adapters.warehouse.pins(case).items() if table != case.features_table}
     checked = days[0] - timedelta(days=1)
+    computed = _told(_computed(case, days, adapters, pins), progress, of=len(days))
     records: list[FeaturesRecord] = []
+    # The next part is computed while one is written.
+    with ThreadPoolExecutor(max_workers=1) as background:
+        writing: Future[list[FeaturesRecord]] | None = None
+        for built in _parts(case, computed):
+            records += writing.result() if writing else []
+            writing = background.submit(_publish, case, built, adapters, pins=pins, checked=checked, run=run)
+        records += writing.result() if writing else []
+    return tuple(records)
+
+
+def _told(
+    computed: Iterator[tuple[date, pa.Table]], progress: Progress | None, *, of: int
+) -> Iterator[tuple[date, pa.Table]]:
+    for done, each in enumerate(computed, start=1):
+        yield each
+        if progress is not None:
+            progress("snapshots", done, of)
+
+
+def _parts(case: UseCase, computed: Iterable[tuple[date, pa.Table]]) -> Iterator[dict[date, pa.Table]]:
+    """Gather days to be published in one commit."""
     built: dict[date, pa.Table] = {}
-    for done, (day, rows) in enumerate(_computed(case, days, adapters, pins), start=1):
+    size = 0
+    for day, rows in computed:
         _check_entities(case, day, rows)
         built[day] = rows
-        if sum(each.nbytes for each in built.values()) >= BYTES_A_COMMIT:
-            records += _publish(case, built, adapters, pins=pins, checked=checked, run=run)
-            built = {}
-        if progress is not None:
-            progress("snapshots", done, len(days))
-    return tuple(records + _publish(case, built, adapters, pins=pins, checked=checked, run=run))
+        size += rows.nbytes
+        if size >= BYTES_A_COMMIT:
+            yield built
+            built, size = {}, 0
+    if built:
+        yield built
 
 
 def rebuild_stale(case: UseCase, day: date, adapters: Adapters, *, run: str = "manual") -> tuple[FeaturesRecord, ...]:
@@ -82,8 +106,6 @@ def _publish(
     case: UseCase, built: dict[date, pa.Table], adapters: Adapters, *, pins: dict[str, int], checked: date, run: str
 ) -> list[FeaturesRecord]:
     """Write snapshots in one commit, and then what they were made from."""
-    if not built:
-        return []
     metadata = {"case": case.name, "run": run, "spec": case.fingerprint()[:12]}
     commits = adapters.lake.write_days(case.features_table, built, metadata=metadata)
     adapters.lineage.keep_features(case, list(built), pins=pins, run=run)
@@ -132,6 +154,14 @@ def _computed(
     A single day and its check share one read of the sources.
     """
     before, first = days[0] - timedelta(days=1), days[0]
+    if case.features.sql is None:
+        # Declared windows see every row of a range at once: the day before is built among the others.
+        found = adapters.warehouse.feature_days(case, [before, *days], pins=pins)
+        _, with_later_rows = next(found)
+        (without,) = adapters.warehouse.compute_features(case, (Asked((before,), cut=before),), pins=pins)
+        _compare(case, before, with_later_rows, without)
+        yield from found
+        return
     check = (Asked((before,), cut=first), Asked((before,), cut=before))
     if len(days) > 1:
         _compare(case, before, *adapters.warehouse.compute_features(case, check, pins=pins))

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perennial.core.windows import Column, sweep
+from perennial.core.windows import Column, Items, Rows, sweep
 
 KINDS = ("count", "sum", "distinct", "since_last", "since_first")
-Rows = list[tuple[int, int, int]]  # day, entity, value
+Given = list[tuple[int, int, int]]  # day, entity, value
 rows_of = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4), st.integers(0, 5)), max_size=60)
 
 
-def column(kind: Any, days: int, rows: Rows) -> Column:
+def column(kind: Any, days: int, rows: Given) -> Column:
     """Return a column over rows in the order of their days."""
     day, entity, value = np.array(sorted(rows), np.int64).reshape(-1, 3).T
-    return Column(kind, days, day, entity, value if kind in {"sum", "distinct"} else None)
+    counted = Rows(day, entity)
+    return Column(kind, days, counted, {"sum": value, "distinct": Items(counted, value)}.get(kind))
 
 
-def counted_out(kind: str, days: int, rows: Rows, *, day: int, entity: int) -> int | None:
+def counted_out(kind: str, days: int, rows: Given, *, day: int, entity: int) -> int | None:
     """Return the aggregate by its definition."""
     seen = [(at, value) for at, who, value in rows if who == entity and day - days < at <= day]
     if kind == "count":
@@ -36,7 +37,9 @@ def counted_out(kind: str, days: int, rows: Rows, *, day: int, entity: int) -> i
     return min(ages) if kind == "since_last" else max(ages)
 
 
-def snapshots(rows: Rows, *, days: int, longest: int, asked: list[int]) -> dict[tuple[int, int], dict[str, int | None]]:
+def snapshots(
+    rows: Given, *, days: int, longest: int, asked: list[int]
+) -> dict[tuple[int, int], dict[str, int | None]]:
     """Return every aggregate by day and entity."""
     columns = {kind: column(kind, days, rows) for kind in KINDS}
     found = sweep(column("count", longest, rows), columns, entities=5, days=asked)

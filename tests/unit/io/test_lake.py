@@ -178,3 +178,10 @@ def test_a_lake_of_an_earlier_release_keeps_its_revisions(tmp_path: Path) -> Non
     assert lake.missing_days("raw", [*days, date(2026, 1, 2)]) == (date(2026, 1, 2),)
     lake.write_day("raw", days[0], pa.table({"a": [5]}), metadata={})
     assert lake.revisions("raw", days) == {days[0]: 2, days[1]: 1}
+
+
+def test_a_revision_is_counted_up_to_the_version_that_was_asked(lake):
+    """What was written behind a version does not count for it."""
+    versions = [lake.write_day("raw/t", DAY, rows(value), metadata={}).version for value in (1.0, 2.0, 3.0)]
+
+    assert [lake.revisions("raw/t", [DAY], version=version)[DAY] for version in versions] == [1, 2, 3]
