@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.claims import peak
+
 SECONDS, GROWTH = 60.0, 1.5
 DAYS, NUMBERS, TEXTS = 30, 15, 5
 FIRST = date(2026, 1, 1)
@@ -42,12 +44,6 @@ def write(folder: Path, rows: int) -> None:
         path = folder / f"day={FIRST + timedelta(days=offset)}" / "part.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(pa.table(columns), path)
-
-
-def peak() -> float:
-    """Return this process's largest resident size in MB; `getrusage` would count its parent's before the exec."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def profile(folder: Path) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.table import Column, Table
+
+from benchmarks.claims import Claim, peak, show
 
 SLOWER, FASTER, MEMORY = 2.0, 8.0, 0.1
 FILES = 10
@@ -136,12 +136,6 @@ CONTESTANTS: dict[str, Callable[[list[str]], bool]] = {
 }
 
 
-def peak() -> float:
-    """Return this process's largest resident size in MB; `getrusage` would count its parent's before the exec."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
-
-
 def contest(name: str, paths: list[str]) -> None:
     """Run one contestant in this process and print what it cost."""
     start = time.perf_counter()
@@ -176,33 +170,31 @@ def main() -> int:
     if options.contestant:
         contest(options.contestant, options.paths)
         return 0
+    return show(measure(options.rows, options.repeats))
+
+
+def measure(rows: int = 10_000_000, repeats: int = 3) -> list[Claim]:
+    """Return what each contestant costs, and the claims."""
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), options.rows)
+        write(Path(folder), rows)
         paths = sorted(str(path) for path in Path(folder).iterdir())
-        costs = {name: measured(name, paths, options.repeats) for name in CONTESTANTS}
-    return report(costs, options.rows)
-
-
-def report(costs: dict[str, dict[str, float]], rows: int) -> int:
-    """Print the table and each claim; return 1 where one does not hold."""
-    table = Table(
-        "contestant", *(Column(name, justify="right") for name in ("process s", "import and checks s", "peak MB"))
-    )
-    for name, cost in costs.items():
-        table.add_row(name, f"{cost['whole']:.2f}", f"{cost['alone']:.2f}", f"{cost['peak']:.0f}")
-    console = Console(width=100)
-    console.print(f"twelve checks over {rows:,} rows in {FILES} Parquet files; best of the runs", table)
+        costs = {name: measured(name, paths, repeats) for name in CONTESTANTS}
+    section = f"validation, {rows:,} rows"
+    told = [
+        Claim(section, name, f"{cost['whole']:.2f} s, checks {cost['alone']:.2f} s, {cost['peak']:,.0f} MB")
+        for name, cost in costs.items()
+    ]
     mine, great = costs["perennial"], costs["Great Expectations on pandas"]
     slower = mine["whole"] / min(costs["one DuckDB aggregate"]["whole"], costs["polars"]["whole"])
     faster, memory = great["whole"] / mine["whole"], mine["peak"] / great["peak"]
-    claims = {
-        f"{slower:.2f} times the seconds of the faster by hand (at most {SLOWER:g})": slower <= SLOWER,
-        f"{faster:.1f} times faster than Great Expectations (at least {FASTER:g})": faster >= FASTER,
-        f"{memory:.3f} of Great Expectations' memory (at most {MEMORY:g})": memory <= MEMORY,
-    }
-    for claim, holds in claims.items():
-        console.print(f"{'holds' if holds else 'FAILS'}  {claim}")
-    return 0 if all(claims.values()) or rows < 10_000_000 else 1
+    return [
+        *told,
+        Claim(section, "ours against the faster by hand", f"{slower:.2f}x", f"at most {SLOWER:g}x", slower <= SLOWER),
+        Claim(section, "Great Expectations against ours", f"{faster:.1f}x", f"at least {FASTER:g}x", faster >= FASTER),
+        Claim(
+            section, "memory against Great Expectations'", f"{memory:.3f}x", f"at most {MEMORY:g}x", memory <= MEMORY
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+NumberArray = npt.NDArray[np.int64 | np.float64]
 GROUND_DAYS = 8
 NEVER = -(2**31)  # a day number before all others
-Masked = np.ma.MaskedArray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ class Rows:
     @cached_property
     def days_of_entities(self) -> tuple[IntArray, IntArray]:
         """Return entity and day of the different days of each entity, sorted by both."""
-        order = np.argsort(self.entity, kind="stable")
-        entity, day = self.entity[order], self.day[order]
+        entity, day = in_order(self.entity, self.day)
         new = np.ones(entity.size, bool)
         new[1:] = (entity[1:] != entity[:-1]) | (day[1:] != day[:-1])
         return entity[new], day[new]
@@ -50,18 +50,40 @@ class Items:
 
     Attributes:
         rows: the rows.
-        item: shape (n,), the place of each row's item, 0 or more.
+        item: shape (n,), a number of each row's item, 0 or more.
     """
 
     rows: Rows
     item: IntArray
 
     @cached_property
-    def by_pair(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Return the pair of entity and item, entity and day of each row, sorted by pair and day."""
-        pair = self.rows.entity * (int(self.item.max(initial=-1)) + 1) + self.item
-        order = np.argsort(pair, kind="stable")
-        return pair[order], self.rows.entity[order], self.rows.day[order]
+    def in_order(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Return entity, item and day of each row, sorted by them."""
+        entity, item, day = in_order(self.rows.entity, self.item, self.rows.day)
+        return entity, item, day
+
+
+def in_order(*columns: IntArray) -> tuple[IntArray, ...]:
+    """Return columns of whole numbers with their rows sorted by the first, then the second, and so on.
+
+    A row travels as one number: sorting these is several times faster than finding an order and applying it.
+
+    Raises:
+        ValueError: the ranges of the columns are too wide to make one number of a row.
+    """
+    lowest = [int(column.min(initial=0)) for column in columns]
+    bits = [(int(column.max(initial=low)) - low).bit_length() for column, low in zip(columns, lowest, strict=True)]
+    if sum(bits) > 63:
+        raise ValueError(f"ranges of {' and '.join(map(str, bits))} bits are too wide to sort by: take fewer rows.")
+    rows = np.zeros(columns[0].size, np.int64)
+    for column, low, width in zip(columns, lowest, bits, strict=True):
+        rows = (rows << width) | (column - low)
+    rows.sort()
+    found = []
+    for low, width in zip(reversed(lowest), reversed(bits), strict=True):
+        found.append((rows & ((1 << width) - 1)) + low)
+        rows >>= width
+    return tuple(reversed(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +104,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """One aggregate of some entities; `absent` tells which have none, None where all have one."""
+
+    numbers: NumberArray
+    absent: BoolArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The entities with a row in the longest window of one day, ascending, and the aggregates of each.
 
-    A column is a masked array: `since_*` is masked where the entity has no such row in the window.
+    `since_*` is absent where the entity has no such row in the window.
     """
 
     day: int
     entities: IntArray
-    columns: Mapping[str, Masked]
+    columns: Mapping[str, Values]
 
 
 def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, days: Sequence[int]) -> Iterator[Snapshot]:
@@ -148,50 +178,44 @@ class _Ground:
 
 
 class _Changes:
-    """Changes of a state in the order of the days on which they happen: where, and by or to what."""
+    """Changes of a state in the order of the days on which they happen: of which entity, and by or to what."""
 
-    def __init__(self, day: IntArray, entity: IntArray, value: IntArray | int) -> None:
+    def __init__(self, day: IntArray, entity: IntArray, value: IntArray | float) -> None:
         self.entity, self.value = entity, value
         self.first = int(day[0]) if day.size else 0
         last = int(day[-1]) if day.size else -1
-        self._starts = np.searchsorted(day, np.arange(self.first, last + 2))
+        self._starts = np.searchsorted(day, np.arange(self.first, last + 2)).tolist()
 
-    @classmethod
-    def unsorted(cls, day: IntArray, entity: IntArray, value: IntArray | int) -> _Changes:
-        """Return changes that come in any order."""
-        # Day numbers of a walk span little: sorting small integers is a count, not a comparison.
-        near = day - day.min(initial=2**62)
-        order = np.argsort(near.astype(np.int16) if near.max(initial=0) < 2**15 else near, kind="stable")
-        return cls(day[order], entity[order], value if isinstance(value, int) else value[order])
-
-    def of(self, day: int) -> tuple[IntArray, IntArray | int]:
+    def of(self, day: int) -> tuple[IntArray, IntArray | float]:
         """Return the entities that change on a day, and their values."""
         at = day - self.first
-        if not 0 <= at < self._starts.size - 1:
-            return self.entity[:0], 0
-        part = slice(int(self._starts[at]), int(self._starts[at + 1]))
-        return self.entity[part], self.value if isinstance(self.value, int) else self.value[part]
+        known = 0 <= at < len(self._starts) - 1
+        part = slice(self._starts[at], self._starts[at + 1]) if known else slice(0, 0)
+        return self.entity[part], self.value if isinstance(self.value, float) else self.value[part]
 
 
 class _State:
     """A number of each entity on the ground."""
 
-    def __init__(self, nothing: int) -> None:
+    def __init__(self, nothing: float, kind: type[np.int64 | np.float64] = np.float64) -> None:
         self.nothing = nothing
-        self.state = np.empty(0, np.int64)
+        self.state: NumberArray = np.empty(0, kind)
 
     def move(self, size: int, are: IntArray, were: IntArray) -> None:
         """Take the entities that stay to another ground."""
-        moved = np.full(size, self.nothing, np.int64)
+        moved = np.full(size, self.nothing, self.state.dtype)
         moved[are] = self.state[were]
         self.state = moved
 
 
 class _Sum(_State):
-    """Adds a value when its day comes, and takes it away when it leaves the window."""
+    """Adds a value when its day comes, and takes it away when it leaves the window.
+
+    Counts are kept as doubles, which are whole up to 2^53, since that is what they end as; sums as integers.
+    """
 
     def __init__(self, come: _Changes, leave: _Changes) -> None:
-        super().__init__(0)
+        super().__init__(0, np.float64 if isinstance(come.value, float) else np.int64)
         self.come, self.leave = come, leave
 
     def step(self, day: int, position: IntArray) -> None:
@@ -199,9 +223,9 @@ class _Sum(_State):
         for change, (entities, values) in ((np.subtract, self.leave.of(day)), (np.add, self.come.of(day))):
             change.at(self.state, position[entities], values)
 
-    def at(self, _day: int, positions: IntArray) -> Masked:
+    def at(self, _day: int, positions: IntArray) -> Values:
         """Return the state of some entities."""
-        return np.ma.MaskedArray(self.state[positions])
+        return Values(self.state.take(positions))
 
 
 class _Since(_State):
@@ -216,10 +240,10 @@ class _Since(_State):
         entities, remembered = self.changes.of(day)
         self.state[position[entities]] = remembered
 
-    def at(self, day: int, positions: IntArray) -> Masked:
-        """Return the days since then, masked where they reach the window's length."""
-        age = day - self.state[positions]
-        return np.ma.MaskedArray(age, age >= self.days)
+    def at(self, day: int, positions: IntArray) -> Values:
+        """Return the days since then, absent where they reach the window's length."""
+        age = day - self.state.take(positions)
+        return Values(age, age >= self.days)
 
 
 def _state(column: Column) -> _Sum | _Since:
@@ -231,7 +255,7 @@ def _state(column: Column) -> _Sum | _Since:
     if column.kind == "distinct":
         assert isinstance(column.value, Items)  # noqa: S101 - the caller makes distinct columns with items
         return _Sum(*_coverage(column.value, days))
-    value = 1 if column.value is None else column.value
+    value = 1.0 if column.value is None else column.value
     assert not isinstance(value, Items)  # noqa: S101 - only distinct columns have items
     return _Sum(_Changes(rows.day, rows.entity, value), _Changes(rows.day + days, rows.entity, value))
 
@@ -242,16 +266,15 @@ def _oldest(rows: Rows, days: int) -> _Changes:
     begins = day.copy()
     same = entity[1:] == entity[:-1]
     begins[1:][same] = np.maximum(day[1:], day[:-1] + days)[same]
-    return _Changes.unsorted(begins, entity, day)
+    begins, entity, waited = in_order(begins, entity, begins - day)
+    return _Changes(begins, entity, begins - waited)
 
 
 def _coverage(items: Items, days: int) -> tuple[_Changes, _Changes]:
     """Return when items enter the window of their entity, and when they leave it for lack of a newer row."""
-    pair, entity, day = items.by_pair
-    enters = np.ones(pair.size, bool)
-    enters[1:] = (pair[1:] != pair[:-1]) | (day[1:] - day[:-1] >= days)
+    entity, item, day = items.in_order
+    enters = np.ones(entity.size, bool)
+    enters[1:] = (entity[1:] != entity[:-1]) | (item[1:] != item[:-1]) | (day[1:] - day[:-1] >= days)
     leaves = np.roll(enters, -1)  # the first row enters, so the last leaves
-    return (
-        _Changes.unsorted(day[enters], entity[enters], 1),
-        _Changes.unsorted(day[leaves] + days, entity[leaves], 1),
-    )
+    come, go = in_order(day[enters], entity[enters]), in_order(day[leaves] + days, entity[leaves])
+    return _Changes(come[0], come[1], 1.0), _Changes(go[0], go[1], 1.0)

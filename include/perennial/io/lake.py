@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import isnan
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -380,9 +381,11 @@ def _with_day(rows: pa.Table, day: date) -> pa.Table:
         rows = rows.drop_columns([DAY])
     for position, field in enumerate(rows.schema):
         if pa.types.is_floating(field.type):
-            missing = pc.is_nan(rows.column(position))
-            if pc.any(missing).as_py():  # a column is written anew only where it has to be
-                values = pc.if_else(pc.fill_null(missing, fill_value=False), None, rows.column(position))
+            # A column is written anew only where it has to be: a NaN makes its sum one.
+            total = pc.sum(rows.column(position)).as_py()
+            if total is not None and isnan(total):
+                missing = pc.fill_null(pc.is_nan(rows.column(position)), fill_value=False)
+                values = pc.if_else(missing, pa.scalar(None, field.type), rows.column(position))
                 rows = rows.set_column(position, field, values)
     return rows.add_column(0, pa.field(DAY, pa.date32()), pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.core.windows import Column, IntArray, Items, Masked, Rows, Snapshot, sweep
+from perennial.core.windows import Column, IntArray, Items, Rows, Snapshot, Values, sweep
 from perennial.errors import SpecError
 from perennial.io.rowconditions import quoted
 from perennial.spec import UseCase, WindowFeature, Windows
@@ -103,13 +103,19 @@ def _value(column: WindowFeature) -> str:
 
 def _places(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
     """Return the different values in ascending order, and the place of each row's value among them."""
-    encoded = values.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
-        encoded = encoded.combine_chunks() if encoded.num_chunks else pa.array([], values.type).dictionary_encode()
-    order = pc.array_sort_indices(encoded.dictionary).to_numpy()
+    different, code = _coded(values)
+    order = pc.array_sort_indices(different).to_numpy()
     rank = np.empty(order.size, np.int64)
     rank[order] = np.arange(order.size)
-    return encoded.dictionary.take(pa.array(order)), rank[encoded.indices.to_numpy()]
+    return different.take(pa.array(order)), rank[code]
+
+
+def _coded(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
+    """Return the different values in some order, and the place of each row's value among them."""
+    encoded = pa.chunked_array(values).combine_chunks().dictionary_encode() if values.length() else None
+    if encoded is None:
+        return pa.array([], values.type), np.empty(0, np.int64)
+    return encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
 
 
 class _Parts:
@@ -141,7 +147,7 @@ class _Parts:
     def _items_of(self, column: WindowFeature, counting: npt.NDArray[np.bool_], rows: Rows) -> Items:
         key = (_value(column), _counts(column))
         if key not in self._items:
-            self._items[key] = Items(rows, _places(self.found.column(key[0]).filter(pa.array(counting)))[1])
+            self._items[key] = Items(rows, _coded(self.found.column(key[0]).filter(pa.array(counting)))[1])
         return self._items[key]
 
 
@@ -160,6 +166,6 @@ def _table(case: UseCase, snapshot: Snapshot, names: pa.Array, *, scales: Mappin
     )
 
 
-def _doubles(values: Masked, scale: int) -> pa.Array:
-    numbers = values.data.astype(np.float64) if scale == 1 else values.data / scale
-    return pa.array(numbers, mask=None if values.mask is np.ma.nomask else values.mask)
+def _doubles(values: Values, scale: int) -> pa.Array:
+    numbers = values.numbers if scale == 1 else values.numbers / scale
+    return pa.array(numbers, pa.float64(), mask=values.absent)

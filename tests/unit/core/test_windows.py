@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perennial.core.windows import Column, Items, Rows, sweep
+from perennial.core.windows import Column, Items, Rows, Values, in_order, sweep
 
 KINDS = ("count", "sum", "distinct", "since_last", "since_first")
 Given = list[tuple[int, int, int]]  # day, entity, value
@@ -20,6 +20,12 @@ def column(kind: Any, days: int, rows: Given) -> Column:
     day, entity, value = np.array(sorted(rows), np.int64).reshape(-1, 3).T
     counted = Rows(day, entity)
     return Column(kind, days, counted, {"sum": value, "distinct": Items(counted, value)}.get(kind))
+
+
+def listed(values: Values) -> list[int | None]:
+    """Return the numbers, None where there is none."""
+    absent = np.zeros(values.numbers.size, bool) if values.absent is None else values.absent
+    return [None if missing else int(number) for number, missing in zip(values.numbers, absent, strict=True)]
 
 
 def counted_out(kind: str, days: int, rows: Given, *, day: int, entity: int) -> int | None:
@@ -44,7 +50,7 @@ def snapshots(
     columns = {kind: column(kind, days, rows) for kind in KINDS}
     found = sweep(column("count", longest, rows), columns, entities=5, days=asked)
     return {
-        (snapshot.day, int(entity)): {name: values.tolist()[at] for name, values in snapshot.columns.items()}
+        (snapshot.day, int(entity)): {name: listed(values)[at] for name, values in snapshot.columns.items()}
         for snapshot in found
         for at, entity in enumerate(snapshot.entities)
     }
@@ -83,7 +89,7 @@ def test_a_sum_may_pass_through_numbers_too_large_for_it():
     rows = [(day, 0, huge) for day in range(6)]
     (snapshot,) = sweep(column("count", 1, rows), {"x": column("sum", 1, rows)}, entities=1, days=[5])
 
-    assert snapshot.columns["x"].tolist() == [huge]
+    assert listed(snapshot.columns["x"]) == [huge]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,3 +98,19 @@ def test_no_rows_give_no_entities(kind):
     (snapshot,) = sweep(column("count", 3, []), {"x": column(kind, 3, [])}, entities=0, days=[7])
 
     assert snapshot.entities.size == 0
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.integers(0, 9), st.integers(-(2**40), 2**40)), max_size=30))
+def test_rows_are_sorted_by_their_columns_in_turn(rows):
+    """As Python sorts tuples, with negative numbers and repeated rows."""
+    columns = np.array(rows, np.int64).reshape(-1, 3).T
+
+    assert list(zip(*(column.tolist() for column in in_order(*columns)), strict=True)) == sorted(rows)
+
+
+def test_ranges_too_wide_to_sort_by_are_refused():
+    """A wrong order would be worse than none."""
+    wide = np.array([0, 2**40], np.int64)
+
+    with pytest.raises(ValueError, match="41 and 41 bits are too wide"):
+        in_order(wide, wide)
