@@ -17,6 +17,7 @@ from perennial.local.layout import Layout
 from perennial.local.steps import Bar
 
 POLL_SECONDS = 1.0
+RECOVERY_SECONDS = 30.0
 ENDED = {"success", "failed"}
 AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}
 LOGIN = "engineer"
@@ -56,15 +57,25 @@ class Airflow:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """Return the answer to one call; a refusal is a SetupError with Airflow's words."""
-        for attempt in (1, 2):
-            answer = self._client.request(method, f"/api/v2{path}", **options)
-            if answer.status_code != httpx.codes.UNAUTHORIZED or attempt == 2:
-                break
-            self._log_in()
+        """Return the answer to one call; a refusal is a SetupError with Airflow's words.
+
+        A GET that Airflow itself cannot answer is asked again for a while: its database may be coming back.
+        """
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        answer = self._answer(method, path, **options)
+        while method == "GET" and answer.is_server_error and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            answer = self._answer(method, path, **options)
         if not answer.is_success:
             raise SetupError(f"Airflow refuses {method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return dict(answer.json()) if answer.content else {}
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
+        answer = self._client.request(method, f"/api/v2{path}", **options)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            answer = self._client.request(method, f"/api/v2{path}", **options)
+        return answer
 
     def await_dags(self, dags: Sequence[str], *, seconds: float = 90) -> None:
         """Wait until the DAGs are parsed; where one does not come, say what its file's import error is."""
