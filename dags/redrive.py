@@ -29,11 +29,11 @@ for case in use_cases():
             ),
             "first_day": Param(None, type=["null", "string"], format="date", title="First day (empty: the oldest)"),
             "last_day": Param(None, type=["null", "string"], format="date", title="Last day (empty: the newest)"),
-            "because": Param("", type="string", title="Only rows with this text in a reason"),
+            "because": Param(None, type=["null", "string"], title="Only rows with this text in a reason"),
             "how": Param(
                 ranges.CHECK_AGAIN, type="string", enum=[ranges.CHECK_AGAIN, ranges.READ_AGAIN], title="What was fixed"
             ),
-            "reason": Param("", type="string", title="Why (kept with the rows)"),
+            "reason": Param(None, type=["null", "string"], title="Why (kept with the rows)"),
         },
         doc_md=__doc__,
     ):

@@ -39,6 +39,14 @@ def test_a_dag_with_a_form_starts_by_hand_only_and_mails_nobody_by_itself(dags, 
     assert not [task.task_id for task in dag.tasks if task.outlets]
 
 
+@pytest.mark.parametrize("name", BY_HAND)
+def test_what_a_form_leaves_empty_may_be_null(dags, name):
+    """Airflow's form takes an empty text that may not be null for a missing one, and refuses to start."""
+    params = dags[f"toy__{name}"].params
+
+    assert [key for key in params if params.get_param(key).value == ""] == []
+
+
 def test_the_parts_of_a_backfill_share_a_pool_and_keep_their_order(dags):
     """Raw days come before features, features before scores; the summary is written whatever happened."""
     dag = dags["toy__backfill"]
