@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from math import isnan
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -26,16 +25,22 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from perennial.errors import LakeError
+from perennial.io.partitions import DAY, same_rows, with_day
 from perennial.records import Commit, Window
 
+__all__ = ["DAY", "Held", "Lake"]
+
+DayFilter = tuple[str, str, str | list[str]]
 WRITE_ATTEMPTS = 12  # each attempt reads the newest version, so the last of many writers still ends whole
-DAY = "day"
 SPAN = ".."
 # Older versions stay readable for as long as a manifest may name them; `perennial forget` takes out what must go.
+# A checkpoint every few commits: to open a table costs a millisecond for three commits since the last one.
 KEPT = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
+    "delta.checkpointInterval": "20",
 }
+FEW_DAYS = 3  # up to so many, asking for each day's transaction is faster than one walk over all commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +134,13 @@ class Lake:
         delta = self._open(table)
         known = _revisions(delta, days)
         stored = self._partitions(delta, [day for day in days if known[day]])
-        wanted = {day: _with_day(rows, day) for day, rows in sorted(change(stored).items())}
+        wanted = {day: with_day(rows, day) for day, rows in sorted(change(stored).items())}
         others = [day for day in wanted if day not in known]
         before = known | (_revisions(delta, others) if others else {})
         changed = {
             day: rows
             for day, rows in wanted.items()
-            if not before[day] or not _same_rows(self._content(delta, stored, day), rows, unlike)
+            if not before[day] or not same_rows(self._content(delta, stored, day), rows, unlike)
         }
         if changed:
             content = pa.concat_tables(changed.values(), promote_options="default")
@@ -217,7 +222,7 @@ class Lake:
     def holds(self, table: str, day: date, rows: pa.Table, *, unlike: Sequence[str] = ()) -> bool:
         """Tell whether a day's partition holds exactly `rows`, in any order, but for the columns `unlike`."""
         delta = self._open(table)
-        return delta is not None and _same_rows(self._partitions(delta, [day])[day], _with_day(rows, day), unlike)
+        return delta is not None and same_rows(self._partitions(delta, [day])[day], with_day(rows, day), unlike)
 
     def days(self, table: str, *, version: int | None = None) -> tuple[date, ...]:
         """Return the days that hold rows, oldest first."""
@@ -245,7 +250,8 @@ class Lake:
         Raises:
             LakeError: there is no such table or version.
         """
-        dataset = self.dataset(table, version=version)
+        days: list[DayFilter] = [(DAY, ">=", str(window.start)), (DAY, "<", str(window.end))]
+        dataset = self.dataset(table, version=version, only=days)
         keep = (pc.field(DAY) >= window.start) & (pc.field(DAY) < window.end)
         return dataset.to_table(filter=keep, columns=None if columns is None else list(columns))
 
@@ -255,10 +261,12 @@ class Lake:
             return pa.table({name: pa.array([], pa.null()) for name in columns})
         return self.read(table, window, columns=columns)
 
-    def dataset(self, table: str, *, version: int | None = None) -> FileSystemDataset:
-        """Return a table at a version, its rows by day, and within a day as written."""
+    def dataset(
+        self, table: str, *, version: int | None = None, only: Sequence[DayFilter] | None = None
+    ) -> FileSystemDataset:
+        """Return a table at a version, or `only` some of its days: rows by day, and within a day as written."""
         try:
-            return _by_day(self._files(DeltaTable(self._uri(table), version=version)))
+            return _by_day(self._files(DeltaTable(self._uri(table), version=version), only))
         except TableNotFoundError as error:
             raise LakeError(f"There is no table {table!r} in the lake. Run the stage that writes it first.") from error
         except DeltaError as error:
@@ -269,17 +277,20 @@ class Lake:
         delta = self._open(table)
         return [] if delta is None else delta.history(limit)
 
-    def _files(self, delta: DeltaTable) -> FileSystemDataset:
+    def _files(self, delta: DeltaTable, only: Sequence[DayFilter] | None) -> FileSystemDataset:
         # Arrow's own file system reads without Python: deltalake's needs the interpreter's lock in Arrow's threads,
         # and one read of some hundred hung for good.
         folder = unquote(urlparse(delta.table_uri).path)
-        return delta.to_pyarrow_dataset(filesystem=SubTreeFileSystem(folder, LocalFileSystem()))
+        files = SubTreeFileSystem(folder, LocalFileSystem())
+        # Files that are left out here cost nothing; the filter of a scan would first make an object of each.
+        return delta.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=None if only is None else list(only))
 
     def _partitions(self, delta: DeltaTable | None, days: Sequence[date]) -> dict[date, pa.Table]:
         """Return the rows of each day; one read for all of them."""
         if delta is None or not days:
             return {}
-        rows = self._files(delta).to_table(filter=pc.field(DAY).isin(pa.array(days, pa.date32())))
+        named: list[DayFilter] = [(DAY, "in", [str(day) for day in days])]
+        rows = self._files(delta, named).to_table(filter=pc.field(DAY).isin(pa.array(days, pa.date32())))
         if len(days) == 1:
             return {days[0]: rows}
         return {day: rows.filter(pc.equal(rows.column(DAY), pa.scalar(day, pa.date32()))) for day in days}
@@ -334,14 +345,15 @@ def _history(delta: DeltaTable) -> list[dict[str, object]]:
 def _revisions(delta: DeltaTable | None, days: Iterable[date]) -> dict[date, int]:
     """Return how many commits wrote each of `days`, from what the commits say about themselves.
 
-    One walk over the log for all days: asking for a day's application transaction walks it for that day alone. Only
-    where a commit of an earlier release names a span of days instead of each, the transactions are asked.
+    One walk over the log for many days; a day's application transaction says the same of that day alone. Where a
+    commit of an earlier release names a span of days instead of each, only the transactions know.
     """
-    named = [] if delta is None else [str(commit[DAY]) for commit in _history(delta) if DAY in commit]
-    if delta is not None and any(SPAN in days for days in named):
-        return {day: delta.transaction_version(_marker(day)) or 0 for day in days}
+    asked = list(days)
+    named = [] if delta is None or len(asked) <= FEW_DAYS else [str(each.get(DAY, "")) for each in _history(delta)]
+    if delta is not None and (len(asked) <= FEW_DAYS or any(SPAN in each for each in named)):
+        return {day: delta.transaction_version(_marker(day)) or 0 for day in asked}
     counted = Counter(day for written in named for day in written.split(","))
-    return {day: counted[day.isoformat()] for day in days}
+    return {day: counted[day.isoformat()] for day in asked}
 
 
 def _paths(delta: DeltaTable) -> list[str]:
@@ -374,35 +386,3 @@ def _translated(table: str, days: Sequence[date]) -> Iterator[None]:
 
 def _marker(day: date) -> str:
     return f"{DAY}:{day.isoformat()}"
-
-
-def _with_day(rows: pa.Table, day: date) -> pa.Table:
-    if DAY in rows.column_names:
-        rows = rows.drop_columns([DAY])
-    for position, field in enumerate(rows.schema):
-        if pa.types.is_floating(field.type):
-            # A column is written anew only where it has to be: a NaN makes its sum one.
-            total = pc.sum(rows.column(position)).as_py()
-            if total is not None and isnan(total):
-                missing = pc.fill_null(pc.is_nan(rows.column(position)), fill_value=False)
-                values = pc.if_else(missing, pa.scalar(None, field.type), rows.column(position))
-                rows = rows.set_column(position, field, values)
-    return rows.add_column(0, pa.field(DAY, pa.date32()), pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows))
-
-
-def _same_rows(stored: pa.Table, rows: pa.Table, unlike: Sequence[str]) -> bool:
-    names = [name for name in rows.column_names if name not in unlike]
-    if stored.num_rows != rows.num_rows or not set(names) <= set(stored.column_names):
-        return False
-    added_later = [name for name in stored.column_names if name not in rows.column_names and name not in unlike]
-    if any(stored.column(name).null_count < stored.num_rows for name in added_later):
-        return False
-    rows = rows.select(names)
-    stored = stored.select(names).cast(rows.schema)
-    return bool(stored.equals(rows) or _in_order(stored).equals(_in_order(rows)))
-
-
-def _in_order(table: pa.Table) -> pa.Table:
-    """Return the rows sorted by all columns: equal for the same rows in any order."""
-    order = [(name, "ascending") for name in table.column_names]
-    return table.sort_by(order).combine_chunks()

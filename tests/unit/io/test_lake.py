@@ -185,3 +185,36 @@ def test_a_revision_is_counted_up_to_the_version_that_was_asked(lake):
     versions = [lake.write_day("raw/t", DAY, rows(value), metadata={}).version for value in (1.0, 2.0, 3.0)]
 
     assert [lake.revisions("raw/t", [DAY], version=version)[DAY] for version in versions] == [1, 2, 3]
+
+
+def test_revisions_are_the_same_asked_one_by_one_and_together(lake):
+    """A few days are asked for by their transactions, many by one walk over the log: both count alike."""
+    days = [DAY + timedelta(days=offset) for offset in range(6)]
+    for number, day in enumerate(days[:-1]):
+        for value in range(number % 3 + 1):
+            lake.write_day("raw/t", day, rows(float(value)), metadata={})
+
+    together = lake.revisions("raw/t", days)
+
+    assert list(together.values()) == [1, 2, 3, 1, 2, 0]
+    assert together == {day: lake.revisions("raw/t", [day])[day] for day in days}
+
+
+def test_only_the_files_of_the_asked_days_are_opened(lake):
+    """A day costs the same in a table of a week and of years: other days' files are left out before the read."""
+    days = [DAY + timedelta(days=offset) for offset in range(5)]
+    lake.write_days("raw/t", {day: rows(1.0) for day in days}, metadata={})
+    window = Window(days[1], days[3])
+
+    chosen = lake.dataset("raw/t", only=[("day", ">=", str(window.start)), ("day", "<", str(window.end))])
+
+    assert [path.split("/")[0] for path in chosen.files] == [f"day={day}" for day in days[1:3]]
+    assert lake.read("raw/t", Window(date(2030, 1, 1), date(2030, 1, 2))).num_rows == 0
+
+
+def test_a_long_log_is_summed_up_on_the_way(lake):
+    """Opening a table reads the commits since the last checkpoint, so there has to be one every few commits."""
+    for number in range(41):
+        lake.write_day("raw/t", DAY, rows(float(number)), metadata={})
+
+    assert len(list((lake.root / "raw/t/_delta_log").glob("*.checkpoint.parquet"))) == 2
