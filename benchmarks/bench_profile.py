@@ -48,7 +48,7 @@ def write(folder: Path, rows: int) -> None:
 
 def profile(folder: Path) -> None:
     """Profile the table in this process, labels included, write the page, and print what it cost."""
-    from perennial.io.profilepage import written
+    from perennial.io.profilepage import page, replaced
     from perennial.io.profiles import Asked, profiled
 
     files = {date.fromisoformat(path.parent.name[4:]): [path] for path in sorted(folder.glob("day=*/part.parquet"))}
@@ -63,13 +63,14 @@ def profile(folder: Path) -> None:
         "first": str(FIRST),
         "last": str(max(files)),
         "label_days": 1,
+        "version": None,
         "tables": [found.to_json()],
     }
-    written(folder / "profile.html", title="bench", label="label", record=record)
+    replaced(folder / "profile.html", page(title="bench", label="label", record=record).encode())
     seconds = time.perf_counter() - start
     values = found.rows * len(found.columns)
-    page = (folder / "profile.html").stat().st_size
-    print(json.dumps({"rows": found.rows, "values": values, "seconds": seconds, "peak": peak(), "page": page}))
+    size = (folder / "profile.html").stat().st_size
+    print(json.dumps({"rows": found.rows, "values": values, "seconds": seconds, "peak": peak(), "page": size}))
 
 
 def main() -> int:

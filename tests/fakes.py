@@ -129,7 +129,7 @@ class FakeLake:
         """Return the newest version."""
         return self.versions.get(table)
 
-    def days(self, table: str) -> tuple[date, ...]:
+    def days(self, table: str, *, version: int | None = None) -> tuple[date, ...]:
         """Return the days that hold rows."""
         return tuple(sorted(day for day, rows in self.tables.get(table, {}).items() if rows.num_rows))
 
@@ -216,6 +216,11 @@ class FakeRun:
     children: list[ChildRun] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Keep tags."""
+        self.tags |= tags
 
     def child(self, child: ChildRun) -> str:
         """Keep a child run."""
@@ -339,7 +344,9 @@ class FakeLineage:
 class FakeSettings:
     """The settings that stages look at."""
 
+    pages_root: Path
     code_version: str = "abc123"
+    airflow_url: str = "http://airflow"
 
 
 class FakeAdapters:
@@ -353,7 +360,7 @@ class FakeAdapters:
         self.registry = FakeRegistry()
         self.reports = FakeReports()
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
-        self.settings = FakeSettings()
+        self.settings = FakeSettings(folder / "pages")
 
     def live(self, case: UseCase, *, days: int, population: Population | None = None, start: date = FIRST_DAY) -> date:
         """Let that many days pass; return the last of them."""

@@ -139,7 +139,10 @@ class CandidateResult(Record):
 
 @dataclass(frozen=True, slots=True)
 class TrainRecord(Record):
-    """A trained challenger: its registry version, and everything needed to train it again (`manifest`)."""
+    """A trained challenger: its registry version, and everything needed to train it again (`manifest`).
+
+    `profile` is the page about the rows and sources that it read, below the pages folder; None where it failed.
+    """
 
     case: str
     as_of: date
@@ -150,6 +153,7 @@ class TrainRecord(Record):
     holdout: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
     manifest: Json = field(default_factory=dict)
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

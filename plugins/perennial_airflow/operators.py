@@ -5,13 +5,14 @@ The stages, and with them every ML library, are imported when a task runs, never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, Context, timezone
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context, timezone
 from airflow.sdk.exceptions import AirflowSkipException
 from perennial.errors import DataError
 
+from perennial_airflow.links import PageLink
 from perennial_airflow.partitions import (
     day_of,
     is_backfill,
@@ -62,6 +63,8 @@ class StageOperator(BaseOperator):
 class IngestOperator(StageOperator):
     """Fetch, validate and publish one day of every source."""
 
+    operator_extra_links: Collection[BaseOperatorLink] = (PageLink("Validation", field="page"),)
+
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return one record a source and day."""
         from perennial.stages import ingest
@@ -92,6 +95,8 @@ class FeaturesOperator(StageOperator):
 
 class TrainOperator(StageOperator):
     """Train a challenger as of the run's `as_of` parameter, or of the newest published feature day."""
+
+    operator_extra_links: Collection[BaseOperatorLink] = (PageLink("Profile", field="profile"),)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the train record; its `version` is the challenger."""
@@ -178,6 +183,8 @@ class ScoreOperator(StageOperator):
 
 class MonitorOperator(StageOperator):
     """Compare one day with what the champion was trained on, and its scores with labels that have matured."""
+
+    operator_extra_links: Collection[BaseOperatorLink] = (PageLink("Drift report", field="report"),)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the monitor record."""

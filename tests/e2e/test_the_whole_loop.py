@@ -99,6 +99,17 @@ def test_a_model_is_trained_and_promoted_through_its_gates(demo: Demo) -> None:
     assert demo.outcome.champion["metrics"]["challenger"]["roc_auc"] > 0.6
 
 
+def test_the_training_links_the_profile_of_what_it_read(demo: Demo, airflow: Airflow) -> None:
+    """The task's page has a button, and the page behind it is there."""
+    runs = airflow.runs(demo.plan.dag("continuous_training"))
+    (run,) = [run for run in runs if airflow.results(run, "train").get("version") == "1"]
+    links = airflow.ask("GET", f"/dags/{run.dag}/dagRuns/{run.id}/taskInstances/train/links")["extra_links"]
+    page = "profile/coupons/version-1.html"
+
+    assert links == {"Profile": f"{demo.settings.airflow_url.rstrip('/')}/perennial/pages/{page}"}
+    assert "redeem" in (demo.settings.pages_root / page).read_text()
+
+
 def test_a_quiet_day_sends_no_mail(demo: Demo, layout: Layout) -> None:
     """Silence is a feature."""
     begun = datetime.now(UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -130,6 +131,33 @@ def test_the_runs_of_a_training_hang_together(open_all_day: Shop):
     assert version.tags["gates"] == "passed"
     assert "| roc_auc |" in version.description
     assert client.get_run(version.run_id).data.metrics["holdout_roc_auc"] > 0.6
+
+
+def test_the_run_holds_and_links_the_profile_of_what_it_read(open_all_day: Shop):
+    """The page and its data as artifacts: sources at their pinned versions up to `as_of`, and the rows of all parts."""
+    import mlflow
+
+    adapters = open_all_day.adapters
+    later = TODAY + timedelta(days=1)
+    adapters.lake.write_day("raw/shop/orders", later, toy.order_rows().slice(0, 1), metadata={})
+    record = train.run(open_all_day.case, TODAY, adapters, run="test")
+    client = mlflow.MlflowClient(adapters.settings.mlflow)
+    run = client.get_run(record.run_id)
+    folder = Path(client.download_artifacts(record.run_id, "profile"))
+    data = json.loads((folder / "profile.json").read_text())
+    tables = {table["name"]: table for table in data["tables"]}
+    start = TODAY - timedelta(days=3 + 29 + 10)
+    read = [at for at in toy.order_rows()["ordered_at"].to_pylist() if start <= at.date() <= TODAY]
+
+    assert record.profile == f"profile/shop/version-{record.version}.html"
+    assert (folder / "profile.html").read_bytes() == (adapters.settings.pages_root / record.profile).read_bytes()
+    assert set(tables) == {"orders", "customers", "features"}
+    assert (tables["orders"]["rows"], tables["customers"]["rows"]) == (len(read), 60)
+    assert tables["features"]["rows"] == sum(record.manifest["rows"].values())
+    assert (data["first"], data["last"]) == (start.isoformat(), TODAY.isoformat())
+    assert run.data.tags["profile"].endswith(f"/perennial/pages/{record.profile}")
+    assert run.data.tags["profile"] in run.data.tags["mlflow.note.content"]
+    assert client.get_model_version("shop", record.version).tags["profile"] == run.data.tags["profile"]
 
 
 @pytest.mark.parametrize("candidate", [LINEAR, BOOSTED, LIGHT], ids=lambda candidate: candidate["name"])

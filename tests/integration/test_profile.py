@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import toy
-from perennial.errors import DataError
+from perennial.errors import DataError, LakeError
 from perennial.io import profiles
 from perennial.stages import features, ingest, profile
 
@@ -53,6 +53,7 @@ def test_figures_are_those_worked_by_hand(tmp_path):
     assert x.histogram is not None
     assert (sum(x.histogram.counts), x.histogram.counts[0], x.histogram.counts[-1]) == (2, 1, 1)
     assert [(day.rows, round(day.missing, 3), day.mean) for day in x.by_day] == [(3, 0.333, 1.5), (2, 0.5, None)]
+    assert x.top == ((1.0, 1), (2.0, 1))
     assert (kind.missing, kind.distinct, kind.top) == (1, 2, (("a", 2), ("b", 2)))
 
 
@@ -76,6 +77,36 @@ def test_correlations_come_strongest_first(tmp_path):
 
     assert found.correlations[0] == ("cube", "x", pytest.approx(-1.0))
     assert not any("same" in pair for pair in found.correlations)
+
+
+def test_rows_in_memory_are_profiled_like_files(tmp_path):
+    """A training hands over what it read; the figures are those of the same rows in files."""
+    files = two_days(tmp_path)
+    rows = pa.concat_tables(
+        pq.read_table(path, partitioning=None).append_column("day", pa.array([day] * count, pa.date32()))
+        for (day, (path,)), count in zip(files.items(), (3, 2), strict=True)
+    )
+    found = profiles.profiled(profiles.Asked("t", {}, ("x", "kind"), rows=rows))
+
+    assert found == profiles.profiled(profiles.Asked("t", files, ("x", "kind")))
+
+
+def test_a_large_table_is_read_by_column_with_the_same_figures(tmp_path, monkeypatch):
+    """Rows that do not fit into memory are left in their files."""
+    asked = profiles.Asked("t", two_days(tmp_path), ("x", "kind"))
+    held = profiles.profiled(asked)
+    monkeypatch.setattr(profiles, "HELD", 0)
+
+    assert profiles.profiled(asked) == held
+
+
+def test_a_file_that_is_gone_is_said_with_its_table(tmp_path):
+    """Whoever trains keeps the model; whoever asked for the profile reads which table it was."""
+    files = two_days(tmp_path)
+    files[date(2026, 1, 2)][0].unlink()
+
+    with pytest.raises(LakeError, match=r"Table 't' cannot be profiled: .*part\.parquet"):
+        profiles.profiled(profiles.Asked("t", files, ("x",)))
 
 
 def built(case: Any, adapters: Any) -> None:

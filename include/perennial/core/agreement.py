@@ -86,6 +86,15 @@ def rank_correlation(label: FloatArray, values: FloatArray) -> float:
     return float(abs(np.corrcoef(one, other)[0, 1]))
 
 
+def centred_ranks(values: FloatArray) -> FloatArray | None:
+    """Return ranks with the missing values in the middle, None where all are the same."""
+    known = ~np.isnan(values)
+    ranks = np.full(values.shape, (known.sum() - 1) / 2)
+    _, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+    ranks[known] = (np.cumsum(counts) - (counts + 1) / 2)[place]
+    return ranks if ranks.size and ranks.std() > 0 else None
+
+
 def _ranks(values: FloatArray) -> FloatArray:
     """Return the ranks from 1; equal values share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)

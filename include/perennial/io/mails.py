@@ -11,10 +11,9 @@ from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Literal
-from urllib.parse import quote
 
 from perennial.changes import BackfillSummary
-from perennial.io.pages import number, render, words
+from perennial.io.pages import address, number, render, words
 from perennial.io.plots import bars_against
 from perennial.records import ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
@@ -46,7 +45,7 @@ class Links:
     def of(cls, airflow_url: str, *, run: str, report: str | None = None) -> Links:
         """Return the links of one run below Airflow's address; `report` is relative to the folder of pages."""
         root = airflow_url.rstrip("/")
-        page = f"{root}/perennial/pages/{quote(report)}" if report else None
+        page = address(root, report) if report else None
         return cls(run=run, models=f"{root}/plugin/models", report=page)
 
 

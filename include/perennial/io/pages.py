@@ -9,6 +9,7 @@ import math
 from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +29,15 @@ def moment(value: datetime | date | None) -> str:
     if value is None:
         return ABSENT
     return f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else f"{value:%Y-%m-%d}"
+
+
+def address(airflow_url: str, page: str) -> str:
+    """Return where Airflow shows a page, given by its path below the folder of pages.
+
+    >>> address("http://airflow/", "drift/toy/a b.html")
+    'http://airflow/perennial/pages/drift/toy/a%20b.html'
+    """
+    return f"{airflow_url.rstrip('/')}/perennial/pages/{quote(page)}"
 
 
 def words(name: str) -> str:

@@ -14,11 +14,10 @@ MOST_CORRELATED = 20
 NOTABLE = 0.3  # rank correlations below it are left out
 
 
-def written(path: Path, *, title: str, label: str, record: Mapping[str, Any]) -> None:
-    """Write the page of a profile, whole or not at all.
+def page(*, title: str, label: str, record: Mapping[str, Any]) -> str:
+    """Return the page of a profile.
 
     Args:
-        path: of the page.
         title: of the use case.
         label: its name.
         record: the profile as plain data.
@@ -27,10 +26,14 @@ def written(path: Path, *, title: str, label: str, record: Mapping[str, Any]) ->
     for table in tables:
         pairs = [pair for pair in table["correlations"] if abs(pair[2]) >= NOTABLE]
         table["correlations"] = pairs[:MOST_CORRELATED]
-    text = render("profile.html", title=title, label=label, record=record, tables=tables, width=WIDTH, height=HEIGHT)
+    return render("profile.html", title=title, label=label, record=record, tables=tables, width=WIDTH, height=HEIGHT)
+
+
+def replaced(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
     Path(file.name).chmod(0o644)
     Path(file.name).replace(path)
 

@@ -14,16 +14,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.core.agreement import rank_correlation, separation
+from perennial.core.agreement import centred_ranks, rank_correlation, separation
+from perennial.errors import LakeError
+from perennial.io.profilerecords import (
+    ByDay,
+    ColumnProfile,
+    Histogram,
+    Kind,
+    LabelGroup,
+    LabelRelation,
+    TableProfile,
+)
 from perennial.io.rowconditions import quoted
-from perennial.records import Record
 
 MEMORY_LIMIT = "1GB"
 SAMPLE = 100_000
@@ -31,92 +40,26 @@ BINS = 40
 GROUPS = 10  # of a column, each with the mean of the label
 TOP = 10
 COUNTED = 20_000  # values that a column may have for its most frequent ones to be counted among all
+GIVEN = "given"
+HELD = 2_000_000  # rows of a table that is read once, in DuckDB's own form
 WHO, LABEL = "entity of the row", "label of the row"  # no contract can name a column so
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-Kind = Literal["number", "text", "truth", "date", "time"]
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram(Record):
-    """Rows a bin; the bins are equally wide, and the outer two also hold what lies beyond them."""
-
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelGroup(Record):
-    """A part of the sample, by a column's value: its rows and the mean of their label."""
-
-    name: str
-    rows: int
-    label: float
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRelation(Record):
-    """What a column alone tells about the label: the area under its ROC curve (0.5 is a guess), or rank correlation."""
-
-    measure: str
-    value: float | None
-    groups: tuple[LabelGroup, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ByDay(Record):
-    """One day of a column: rows, missing share, mean of numbers, and share of the most frequent value."""
-
-    day: date
-    rows: int
-    missing: float
-    mean: float | None
-    top: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnProfile(Record):
-    """One column; figures that have no meaning for its kind are None or empty."""
-
-    name: str
-    kind: Kind
-    missing: int
-    infinite: int
-    distinct: int
-    least: Any
-    greatest: Any
-    mean: float | None
-    deviation: float | None
-    quantiles: Mapping[str, float]
-    histogram: Histogram | None
-    top: tuple[tuple[Any, int], ...]
-    label: LabelRelation | None
-    by_day: tuple[ByDay, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TableProfile(Record):
-    """One table; `correlations` are rank correlations of its numbers in the sample, the strongest first."""
-
-    name: str
-    rows: int
-    days: int
-    sampled: int
-    columns: tuple[ColumnProfile, ...]
-    correlations: tuple[tuple[str, str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What to profile.
 
-    `files` are the Parquet files by day, `columns` the names that are shown; `labels` has day, the entity and the
-    label of the days that have one, with 0 for entities it leaves out where `zero` says so.
+    `files` are the Parquet files by day, unless `rows` are given instead; `columns` are the names that are shown.
+    `labels` has day, the entity and the label of the days that have one, with 0 for entities it leaves out where
+    `zero` says so.
     """
 
     name: str
     files: Mapping[date, Sequence[Path]]
     columns: tuple[str, ...]
+    rows: pa.Table | None = None
     condition: str = "true"
     entity: str | None = None
     labels: pa.Table | None = None
@@ -129,10 +72,19 @@ def profiled(asked: Asked) -> TableProfile:
     """Return what a table holds.
 
     Args:
-        asked: the table's files and columns.
+        asked: the table's files or rows, and its columns.
+
+    Raises:
+        LakeError: a file is gone, or the machine lacks memory or disk space for it.
     """
-    with _connection() as connection:
-        return _Profile(connection, asked).table()
+    try:
+        with _connection() as connection:
+            return _Profile(connection, asked).table()
+    except duckdb.Error as error:
+        raise LakeError(
+            f"Table {asked.name!r} cannot be profiled: {error} See that its files are there, and that memory and disk "
+            "suffice; then run it again."
+        ) from error
 
 
 @contextmanager
@@ -150,7 +102,10 @@ class _Profile:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, asked: Asked) -> None:
         self.connection, self.asked = connection, asked
+        if asked.rows is not None:
+            connection.register(GIVEN, asked.rows)
         self.rows = f"({_union(asked)})"
+        self._hold_if_small()
         found = connection.sql(f"select * from {self.rows} limit 0").to_arrow_table().schema
         kinds = {name: _kind(found.field(name).type) for name in asked.columns if name in found.names}
         self.kinds: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind is not None}
@@ -167,6 +122,12 @@ class _Profile:
         columns = tuple(self._column(name, figures, sample, label, days) for name in self.kinds)
         days_there = len({each.day for column in columns[:1] for each in column.by_day})
         return TableProfile(self.asked.name, total, days_there, sample.num_rows, columns, self._correlations(sample))
+
+    def _hold_if_small(self) -> None:
+        """Read the files once, not once a column, where the rows fit into memory."""
+        if self.asked.rows is None and self._one({"rows": "count(*)"})["rows"] <= HELD:
+            self.connection.execute(f"create temp table {GIVEN} as from {self.rows}")
+            self.rows = GIVEN
 
     def _one(self, selected: Mapping[str, str]) -> dict[str, Any]:
         """Return the aggregates of all rows, from one query."""
@@ -247,9 +208,19 @@ class _Profile:
             quantiles=_quantiles(known),
             histogram=self._histogram(name, known) if known.size else None,
             top=self._top(name) if distinct <= COUNTED else (),
-            label=_relation(sample, name, values, label, binary=self.asked.binary) if label is not None else None,
+            label=_relation(sample, name, values, label, binary=self.asked.binary)
+            if label is not None and name != self.asked.label
+            else None,
             by_day=tuple(_by_day(each, number) for each in days),
         )
+
+    def _relation(
+        self, name: str, sample: pa.Table, values: FloatArray | None, label: FloatArray | None
+    ) -> LabelRelation | None:
+        """Return what the column tells about the label; nothing about itself."""
+        if label is None or name == self.asked.label:
+            return None
+        return _relation(sample, name, values, label, binary=self.asked.binary)
 
     def _histogram(self, name: str, known: FloatArray) -> Histogram:
         """Count all rows in equally wide bins over where nearly all of the sample lies."""
@@ -265,10 +236,11 @@ class _Profile:
         return Histogram(edges, tuple(int(found.get(at, 0)) for at in range(BINS)))
 
     def _top(self, name: str) -> tuple[tuple[Any, int], ...]:
-        """Return the most frequent values of all rows."""
+        """Return the most frequent values of all rows; neither NaN nor infinity is one, which JSON cannot hold."""
         value = quoted(name)
         query = (
-            f"select {value} as value, count(*) as rows from {self.rows} where {value} is not null "
+            f"select {value} as value, count(*) as rows from {self.rows} "
+            f"where {_finite(value, self.kinds[name])} is not null "
             f"group by 1 order by 2 desc, 1 limit {TOP}"
         )
         return tuple(
@@ -278,7 +250,7 @@ class _Profile:
     def _correlations(self, sample: pa.Table) -> tuple[tuple[str, str, float], ...]:
         """Return the rank correlation of each pair of numbers, the strongest first."""
         names = [name for name, kind in self.kinds.items() if kind == "number"]
-        ranked = [_ranked(_numbers(sample, name)) for name in names]
+        ranked = [centred_ranks(_numbers(sample, name)) for name in names]
         varying = [at for at, ranks in enumerate(ranked) if ranks is not None]
         if len(varying) < 2:
             return ()
@@ -292,7 +264,9 @@ class _Profile:
 
 
 def _union(asked: Asked) -> str:
-    """Return the rows of all files with their day, of which the files of the lake hold none."""
+    """Return the given rows, or those of all files with their day, of which the files of the lake hold none."""
+    if asked.rows is not None:
+        return f"select * from {GIVEN} where {asked.condition}"
     names = [str(path).replace("'", "''") for paths in asked.files.values() for path in paths]
     listed = ", ".join(f"'{name}'" for name in names)
     rows = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': date}}, union_by_name = true)"
@@ -333,7 +307,7 @@ def _most_common(values: pa.ChunkedArray) -> Any:
     counted = values.drop_null().value_counts()
     if not len(counted):
         return None
-    return max(counted.to_pylist(), key=lambda each: each["counts"])["values"]
+    return min(counted.to_pylist(), key=lambda each: (-each["counts"], each["values"]))["values"]
 
 
 def _numbers(sample: pa.Table, name: str) -> FloatArray:
@@ -352,15 +326,6 @@ def _by_day(row: Mapping[str, Any], number: int) -> ByDay:
     return ByDay(
         row["day"], row["rows"], missing, row.get(f"mean_{number}"), None if top is None else top / row["rows"]
     )
-
-
-def _ranked(values: FloatArray) -> FloatArray | None:
-    """Return ranks with the missing values in the middle, None where all are the same."""
-    known = ~np.isnan(values)
-    ranks = np.full(values.shape, (known.sum() - 1) / 2)
-    _, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-    ranks[known] = (np.cumsum(counts) - (counts + 1) / 2)[place]
-    return ranks if ranks.size and ranks.std() > 0 else None
 
 
 def _relation(

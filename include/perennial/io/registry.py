@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 MANIFEST, PROFILE, SAMPLE = "manifest.json", "reference_profile.json", "reference_sample.parquet"
+DESCRIPTION, DESCRIPTION_DATA = "profile/profile.html", "profile/profile.json"
 REQUIREMENTS = ("scikit-learn", "lightgbm", "numpy", "pandas", "skops")
+NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as the run's description, in Markdown
 METRICS_A_CALL = 500
 CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
@@ -125,6 +127,12 @@ class TrainingRun:
         with _translated(self._uri, f"keep the {prefix} metrics"):
             self._log(self.run_id, metrics=named, params={})
 
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Tag the parent run."""
+        with _translated(self._uri, f"tag the run with {', '.join(tags)}"):
+            for name, value in tags.items():
+                self._client.set_tag(self.run_id, name, value)
+
     def files(self, files: Mapping[str, bytes]) -> None:
         """Keep files with the parent run; names may have folders."""
         with tempfile.TemporaryDirectory() as folder:
@@ -149,8 +157,7 @@ class Registry:
 
     Args:
         tracking_uri: `http://...` of a server, or `sqlite:///...` in a shell and in tests; then the artifacts
-            lie in
-            the folder `mlartifacts` beside the database.
+            lie in the folder `mlartifacts` beside the database.
     """
 
     def __init__(self, tracking_uri: str) -> None:
@@ -198,12 +205,7 @@ class Registry:
             with _unless_it_exists():
                 client.create_registered_model(case)
             made = client.create_model_version(
-                case,
-                logged.model_uri,
-                run_id,
-                tags=dict(tags),
-                model_id=logged.model_id,
-                await_creation_for=None,
+                case, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id, await_creation_for=None
             )
             return str(made.version)
 

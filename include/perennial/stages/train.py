@@ -26,11 +26,23 @@ from perennial.core.contest import Contest, Entrant, Finished, Part
 from perennial.core.metrics import Scored
 from perennial.core.pipelines import Recipe
 from perennial.core.splits import PARTS, Split
+from perennial.errors import LakeError
+from perennial.io import pages
 from perennial.io.ledger import Entry
-from perennial.io.registry import CHALLENGER, MANIFEST, PROFILE, SAMPLE, ChildRun, TrainingRun
+from perennial.io.registry import (
+    CHALLENGER,
+    DESCRIPTION,
+    DESCRIPTION_DATA,
+    MANIFEST,
+    NOTE,
+    PROFILE,
+    SAMPLE,
+    ChildRun,
+    TrainingRun,
+)
 from perennial.records import CandidateResult, Json, TrainRecord
 from perennial.spec import Candidate, Search, UseCase
-from perennial.stages import pictures
+from perennial.stages import pictures, profiling
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -50,7 +62,8 @@ LIBRARIES = (
     "mlflow",
 )
 IMPORTANCE_ROWS = 5000
-STEPS_BESIDE_FITS = 3
+STEPS_BESIDE_FITS = 4
+TROUBLE_SHOWN = 500
 
 log = logging.getLogger(__name__)
 
@@ -89,15 +102,15 @@ def run(
         entrants = _compete(case, rows, steps)
         outcome = _finish(case, rows, entrants)
         steps.done("refit")
-        manifest = _manifest(case, as_of, rows, outcome) | {
-            "run": run,
-            "code": adapters.settings.code_version,
-            "known_at": None if known_at is None else known_at.isoformat(),
-        }
+        known = None if known_at is None else known_at.isoformat()
+        started = {"run": run, "code": adapters.settings.code_version, "known_at": known}
+        manifest = _manifest(case, as_of, rows, outcome) | started
         children = _keep(case, rows, outcome, manifest, open_run)
         number = adapters.registry.register(
             case.name, outcome.final.pipeline, run_id=open_run.run_id, manifest=manifest, tags=tags
         )
+        page = _describe(case, as_of, rows, adapters, open_run, version=number)
+        steps.done("profile")
     _enter(case, as_of, adapters, version=number, run=run, reason=reason)
     adapters.registry.set_alias(case.name, CHALLENGER, number)
     steps.done("register")
@@ -111,8 +124,8 @@ def run(
         candidates=children,
         holdout=outcome.final.metrics,
         baselines={name: finished.metrics for name, finished in outcome.baselines.items()},
-        manifest=manifest,
-    )
+        manifest=manifest, profile=page,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +318,35 @@ def _importance(rows: _Rows, outcome: _Outcome) -> bytes:
     frame = part.frame.iloc[::every][list(recipe.features)]
     lost = pipelines.importances(winner.pipeline, frame, part.label[::every], seed=recipe.seed, kind=recipe.kind)
     return pictures.importance(lost, recipe.task)
+
+
+def _describe(
+    case: UseCase, as_of: date, rows: _Rows, adapters: Adapters, open_run: TrainingRun, *, version: str
+) -> str | None:
+    """Keep the profile of what was read with the run and below the pages, and link it; return the page's path.
+
+    A profile that cannot be made or written does not cost the model: the log, and the tag in the link's place, say why.
+    """
+    table = pa.concat_tables(rows.tables[part] for part in PARTS)
+    try:
+        made = profiling.of_training(case, adapters, table, as_of=as_of, pins=rows.pins, version=version)
+        open_run.files({DESCRIPTION: made.html, DESCRIPTION_DATA: made.json})
+        made.keep(adapters.settings.pages_root)
+    except (LakeError, OSError, pa.ArrowException) as error:
+        trouble = f"not made, {type(error).__name__}: {error}"
+        log.warning("%s version %s has no profile: %s", case.name, version, trouble)
+        _link(case, adapters, open_run, version=version, profile=trouble[:TROUBLE_SHOWN])
+        return None
+    address = pages.address(adapters.settings.airflow_url, made.record.page)
+    open_run.tag({NOTE: f"[Profile of the rows and sources that this training read]({address})"})
+    _link(case, adapters, open_run, version=version, profile=address)
+    return made.record.page
+
+
+def _link(case: UseCase, adapters: Adapters, open_run: TrainingRun, *, version: str, profile: str) -> None:
+    """Say on the run and on the version where the profile is, or why there is none."""
+    open_run.tag({"profile": profile})
+    adapters.registry.tag(case.name, version, {"profile": profile})
 
 
 def _enter(case: UseCase, as_of: date, adapters: Adapters, *, version: str, run: str, reason: str) -> None:

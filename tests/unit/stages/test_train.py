@@ -50,7 +50,7 @@ def test_a_challenger_is_trained_registered_and_aliased(lived: FakeAdapters):
 
 
 def test_the_run_holds_what_a_reader_needs(lived: FakeAdapters):
-    """Manifest, reference profile and sample, and five pictures."""
+    """Manifest, reference profile and sample, five pictures, and the profile of what was read."""
     record = train.run(make_case(), AS_OF, lived, run="manual")
     kept = lived.registry.runs[record.run_id].kept
 
@@ -61,11 +61,46 @@ def test_the_run_holds_what_a_reader_needs(lived: FakeAdapters):
         "plots/precision_recall.png",
         "plots/profit.png",
         "plots/roc.png",
+        "profile/profile.html",
+        "profile/profile.json",
         "reference_profile.json",
         "reference_sample.parquet",
     ]
     assert all(kept[name].startswith(b"\x89PNG") for name in kept if name.endswith(".png"))
     assert set(json.loads(kept["reference_profile.json"])["features"]) == {"recency", "spend", "visits", "town"}
+
+
+def test_the_profile_is_of_the_rows_that_were_read(lived: FakeAdapters):
+    """All parts, the label beside the features, every label judged; page, run and version say the same."""
+    record = train.run(make_case(), AS_OF, lived, run="manual")
+    run = lived.registry.runs[record.run_id]
+    kept = json.loads(run.kept["profile/profile.json"])
+    (table,) = kept["tables"]
+    columns = {column["name"]: column for column in table["columns"]}
+    address = "http://airflow/perennial/pages/profile/toy/version-1.html"
+
+    assert record.profile == "profile/toy/version-1.html"
+    assert (lived.settings.pages_root / record.profile).read_bytes() == run.kept["profile/profile.html"]
+    assert (table["name"], table["rows"], table["days"]) == ("features", sum(record.manifest["rows"].values()), 15)
+    assert set(columns) == {"recency", "spend", "visits", "town", "returns"}
+    assert columns["recency"]["label"]["value"] > 0.6
+    assert columns["returns"]["label"] is None
+    assert (kept["version"], kept["last"], kept["label_days"]) == ("1", "2026-02-19", 15)
+    assert run.tags["profile"] == lived.registry.tags_of["toy", "1"]["profile"] == address
+    assert f"]({address})" in run.tags["mlflow.note.content"]
+
+
+def test_a_profile_that_cannot_be_written_costs_no_model(lived: FakeAdapters, caplog: pytest.LogCaptureFixture):
+    """The challenger is there; log, run and version say what went wrong."""
+    lived.settings.pages_root.write_text("a file where the folder should be")
+    record = train.run(make_case(), AS_OF, lived, run="manual")
+    trouble = lived.registry.runs[record.run_id].tags["profile"]
+
+    assert lived.registry.aliases("toy") == {"challenger": "1"}
+    assert record.profile is None
+    assert trouble.startswith(("not made, NotADirectoryError", "not made, FileExistsError"))
+    assert lived.registry.tags_of["toy", "1"]["profile"] == trouble
+    assert "toy version 1 has no profile: not made" in caplog.text
 
 
 def test_the_manifest_names_everything_a_training_depends_on(lived: FakeAdapters):
@@ -137,8 +172,8 @@ def test_the_budget_of_the_search_is_shared(lived: FakeAdapters):
     params = {child.name: child.params for child in lived.registry.runs[record.run_id].children}
 
     assert (params["linear"]["trials"], params["tree"]["trials"]) == (3, 3)
-    assert [done for _, done, _ in steps] == list(range(1, 12))
-    assert steps[-1] == ("register", 11, 11)
+    assert [done for _, done, _ in steps] == list(range(1, 13))
+    assert steps[-1] == ("register", 12, 12)
 
 
 def test_the_training_is_in_the_ledger(lived: FakeAdapters):
