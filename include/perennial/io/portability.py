@@ -158,12 +158,22 @@ def _date_names(tree: exp.Expr, dates: set[str]) -> set[str]:
 
 
 def _is_span(node: exp.Expr, dates: set[str]) -> bool:
-    if not isinstance(node, exp.Sub):
-        return False
-    sides = [
-        side.this if isinstance(side, exp.Paren | exp.Min | exp.Max) else side for side in (node.this, node.expression)
-    ]
-    return all(isinstance(side, exp.Column) and side.name in dates for side in sides)
+    return isinstance(node, exp.Sub) and _is_date(node.this, dates) and _is_date(node.expression, dates)
+
+
+def _is_date(node: exp.Expr, dates: set[str]) -> bool:
+    """Tell whether an expression is a date, by its names: one of them, a literal, a cast, the later of two, days on."""
+    if isinstance(node, exp.Column):
+        return node.name in dates
+    if isinstance(node, exp.Cast):
+        return bool(node.to.this == exp.DataType.Type.DATE)
+    if isinstance(node, exp.Paren | exp.Min | exp.Max):
+        return _is_date(node.this, dates)
+    if isinstance(node, exp.Greatest | exp.Least):
+        return any(_is_date(each, dates) for each in (node.this, *node.expressions))
+    if isinstance(node, exp.Add | exp.Sub):
+        return _is_date(node.this, dates) and isinstance(node.expression, exp.Literal)
+    return False
 
 
 KINDS = (

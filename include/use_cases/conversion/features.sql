@@ -1,8 +1,9 @@
 -- One row for each asked day and each household seen in the 90 days up to it. Every join on a source asks for rows
 -- with a day up to days.day; the leak check holds that.
 with lines as (
-    select d.day as snapshot, d.day - t.day as age, t.household_id, t.basket_id, t.product_id, t.store_id,
-           t.sales_value, t.retail_disc, t.coupon_disc + t.coupon_match_disc as coupon_value, t.coupon_disc > 0 as redeems
+    select d.day as snapshot, date_diff('day', t.day, d.day) as age, t.household_id, t.basket_id, t.product_id,
+        t.store_id, t.sales_value, t.retail_disc, t.coupon_disc + t.coupon_match_disc as coupon_value,
+        t.coupon_disc > 0 as redeems
     from days d
     join transactions t on t.day <= d.day and t.day > d.day - 90
 ),
@@ -63,8 +64,8 @@ exposure as (
         count(*) filter (c.end_date >= d.day and c.campaign_type = 'Type A') as campaigns_active_type_a,
         count(*) filter (c.day > d.day - 30) as campaigns_30d,
         count(*) as campaigns_90d,
-        min(d.day - c.day) as days_since_campaign,
-        min(c.end_date - d.day) filter (c.end_date >= d.day) as days_to_campaign_end
+        min(date_diff('day', c.day, d.day)) as days_since_campaign,
+        min(date_diff('day', d.day, c.end_date)) filter (c.end_date >= d.day) as days_to_campaign_end
     from days d
     join campaign_exposures c on c.day <= d.day and c.day > d.day - 90
     group by all

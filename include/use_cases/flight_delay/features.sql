@@ -7,7 +7,7 @@ with asked as (
     join schedule s on s.day = d.day + 1
 ),
 landed as (
-    select d.day as snapshot, d.day - a.day as age, a.*, (a.arrival_delay > 15)::integer as late,
+    select d.day as snapshot, date_diff('day', a.day, d.day) as age, a.*, (a.arrival_delay > 15)::integer as late,
         date_diff('minute', a.arrived_at, (d.day + 1)::timestamp) as minutes_ago
     from days d
     join arrivals a on a.day <= d.day and a.day > d.day - 28
@@ -81,8 +81,8 @@ sky as (
         arg_max(w.pressure, w.observed_at) as pressure_last,
         arg_max(w.visibility, w.observed_at) as visibility_last,
         arg_max(w.wind_speed, w.observed_at) as wind_speed_last,
-        max(w.wind_gust) filter (w.observed_at > (d.day + 1)::timestamp - to_hours(6)) as wind_gust_6h,
-        sum(w.precipitation) filter (w.observed_at > (d.day + 1)::timestamp - to_hours(6)) as precipitation_6h,
+        max(w.wind_gust) filter (w.observed_at > (d.day + 1)::timestamp - interval 6 hour) as wind_gust_6h,
+        sum(w.precipitation) filter (w.observed_at > (d.day + 1)::timestamp - interval 6 hour) as precipitation_6h,
         sum(w.precipitation) as precipitation_24h,
         min(w.visibility) as visibility_least_24h,
         arg_max(w.pressure, w.observed_at) - arg_min(w.pressure, w.observed_at) as pressure_change_24h
@@ -98,7 +98,7 @@ crowd as (
 select f.snapshot as day, f.flight_key,
     f.local_minute, f.arrival_minute, (f.arrival_minute - f.local_minute + 1440) % 1440 as scheduled_minutes, f.distance,
     date_diff('minute', f.flown::timestamp, f.scheduled_at) as minutes_ahead,
-    isodow(f.scheduled_at - to_hours(5)) as weekday,
+    date_diff('day', date '1970-01-05', (f.scheduled_at - interval 5 hour)::date) % 7 + 1 as weekday,
     c.airport_flights_planned,
     coalesce(p.carrier_late_1d, 0.25) as carrier_late_1d,
     coalesce(p.carrier_late_7d, 0.25) as carrier_late_7d,

@@ -2,7 +2,7 @@
 -- Weeks are counted back from the day; every join on sales asks for rows with a day up to days.day. Placement is a plan
 -- that is known 7 days ahead, so the coming week's is a feature; it is weighted by the days it covers.
 with bought as (
-    select d.day as snapshot, (d.day - t.day) // 7 as weeks_ago, t.product_id,
+    select d.day as snapshot, date_diff('day', t.day, d.day) // 7 as weeks_ago, t.product_id,
         count(distinct t.household_id) as households, count(distinct t.store_id) as stores,
         sum(t.quantity) as units, sum(t.sales_value) as spend,
         sum(t.sales_value + t.retail_disc) as shelf_value
@@ -34,9 +34,12 @@ history as (
 ),
 spans as (
     select d.day as snapshot, p.product_id, p.display_stores, p.front_stores, p.mailer_stores, p.mailer_cover_stores,
-        greatest(0, least(d.day + 7, p.week_start + 6) - greatest(d.day + 1, p.week_start) + 1) / 7 as coming,
-        greatest(0, least(d.day, p.week_start + 6) - greatest(d.day - 6, p.week_start) + 1) / 7 as last_week,
-        greatest(0, least(d.day, p.week_start + 6) - greatest(d.day - 55, p.week_start) + 1) / 56 as eight_weeks
+        greatest(0, date_diff('day', greatest(d.day + 1, p.week_start), least(d.day + 7, p.week_start + 6)) + 1) / 7
+            as coming,
+        greatest(0, date_diff('day', greatest(d.day - 6, p.week_start), least(d.day, p.week_start + 6)) + 1) / 7
+            as last_week,
+        greatest(0, date_diff('day', greatest(d.day - 55, p.week_start), least(d.day, p.week_start + 6)) + 1) / 56
+            as eight_weeks
     from days d
     join placements p on p.day <= d.day + 7 and p.day > d.day - 63
 ),
