@@ -135,6 +135,19 @@ def test_every_source_and_the_features_are_on_the_page_and_in_the_data(shop, ada
     assert "<script" not in page
 
 
+def test_no_profile_names_an_entity(shop, adapters):
+    """Who asks to be forgotten is not left on a page or with a model: ids are counted, and none is shown."""
+    built(shop, adapters)
+    made = profile.run(shop, adapters, first=LAST - timedelta(days=6))
+    customer = by_name(made.tables[0])["customer"]
+
+    assert (customer.kind, customer.missing) == ("key", 0)
+    assert customer.distinct > 20
+    assert (customer.least, customer.greatest, customer.mean, customer.histogram, customer.label) == (None,) * 5
+    assert (customer.top, customer.quantiles) == ((), {})
+    assert all(day.top is None and day.mean is None for day in customer.by_day)
+
+
 def test_a_refused_row_is_in_no_profile(make_shop, adapters):
     """The profile is of what SQL sees."""
     rows = toy.order_rows()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from perennial.records import Record
 
-Kind = Literal["number", "text", "truth", "date", "time"]
+Kind = Literal["number", "text", "truth", "date", "time", "key"]  # a key names somebody: counted, and never shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ class Asked:
     """What to profile.
 
     `files` are the Parquet files by day, unless `rows` are given instead; `columns` are the names that are shown.
-    `labels` has day, the entity and the label of the days that have one, with 0 for entities it leaves out where
-    `zero` says so.
+    Of `keys` no value is shown. `labels` has day, the entity and the label of the days that have one, with 0 for
+    entities it leaves out where `zero` says so.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Asked:
     columns: tuple[str, ...]
     rows: pa.Table | None = None
     condition: str = "true"
+    keys: frozenset[str] = frozenset()
     entity: str | None = None
     labels: pa.Table | None = None
     label: str = "label"
@@ -108,7 +109,9 @@ class _Profile:
         self._hold_if_small()
         found = connection.sql(f"select * from {self.rows} limit 0").to_arrow_table().schema
         kinds = {name: _kind(found.field(name).type) for name in asked.columns if name in found.names}
-        self.kinds: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind is not None}
+        self.kinds: dict[str, Kind] = {
+            name: "key" if name in asked.keys else kind for name, kind in kinds.items() if kind is not None
+        }
 
     def table(self) -> TableProfile:
         """Return the whole profile."""
@@ -140,6 +143,8 @@ class _Profile:
             value = quoted(name)
             selected[f"{name} there"] = f"count({_present(value, kind)})"
             selected[f"{name} distinct"] = f"approx_count_distinct({value})"
+            if kind == "key":
+                continue
             selected[f"{name} least"] = f"min({_finite(value, kind)})"
             selected[f"{name} greatest"] = f"max({_finite(value, kind)})"
             if kind == "number":
@@ -201,16 +206,14 @@ class _Profile:
             missing=total - there,
             infinite=there - int(figures[f"{name} finite"]) if kind == "number" else 0,
             distinct=distinct,
-            least=_plain(figures[f"{name} least"]),
-            greatest=_plain(figures[f"{name} greatest"]),
+            least=_plain(figures.get(f"{name} least")),
+            greatest=_plain(figures.get(f"{name} greatest")),
             mean=figures.get(f"{name} mean"),
             deviation=figures.get(f"{name} deviation"),
             quantiles=_quantiles(known),
             histogram=self._histogram(name, known) if known.size else None,
-            top=self._top(name) if distinct <= COUNTED else (),
-            label=_relation(sample, name, values, label, binary=self.asked.binary)
-            if label is not None and name != self.asked.label
-            else None,
+            top=self._top(name) if distinct <= COUNTED and kind != "key" else (),
+            label=self._relation(name, sample, values, label),
             by_day=tuple(_by_day(each, number) for each in days),
         )
 
@@ -218,7 +221,7 @@ class _Profile:
         self, name: str, sample: pa.Table, values: FloatArray | None, label: FloatArray | None
     ) -> LabelRelation | None:
         """Return what the column tells about the label; nothing about itself."""
-        if label is None or name == self.asked.label:
+        if label is None or name == self.asked.label or self.kinds[name] == "key":
             return None
         return _relation(sample, name, values, label, binary=self.asked.binary)
 

@@ -1,15 +1,16 @@
 """Forget: take one entity out of the lake for good, from every version of every table, and say what that breaks.
 
-The newest versions are written again without the entity, and then every data file that held it is deleted. A model
-whose training read such a file cannot be reproduced any more; its manifest is named. The entity's salted hash is kept,
-so that a source which still holds it does not bring it back.
+The newest versions are written again without the entity, then every data file that held it is deleted, and what the
+log says of such files is taken out of the log. Each step looks at what is there, so that a request that was killed is
+simply made again. A model whose training read such a file cannot be reproduced any more; its manifest is named. The
+entity's salted hash is kept, so that a source which still holds it does not bring it back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 
 from perennial.changes import ForgetRecord
 from perennial.errors import DataError, LakeError
+from perennial.io import deltalog
 from perennial.io.forgotten import Forgotten
 from perennial.io.ledger import Entry
 from perennial.io.rows import PAYLOAD
@@ -25,6 +27,7 @@ from perennial.spec import UseCase
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
+ABANDONED = timedelta(hours=1)  # a writer takes seconds; what it has not finished by then was left by a kill
 ATTEMPTS = 5  # a writer beside us may have read the entity before it was listed as forgotten
 
 
@@ -57,6 +60,7 @@ def run(
         forgotten.add(case, adapters.lake, entity)
         for table in tables:
             _erase(case, table, entity, adapters)
+            deltalog.clean(adapters.lake.root / table, abandoned_before=now - ABANDONED)
         _enter(case, adapters, forgotten.hashed(entity), broken, who=who, reason=reason, now=now)
     return ForgetRecord(
         case=case.name,

@@ -140,8 +140,9 @@ def sources_in(case: UseCase, adapters: Adapters, span: Span, labels: pa.Table |
         if files:
             condition = f"coalesce({PLACE}, 'published') = 'published'"
             asked = Asked(
-                source.name, files, tuple(source.columns), condition=condition if _has_place(files) else "true"
-            )
+                source.name, files, tuple(source.columns), condition=condition if _has_place(files) else "true",
+                keys=frozenset({case.entity}),
+            )  # fmt: skip
             related = case.entity in source.columns and not source.is_reference
             yield with_labels(asked, case, labels) if related else asked
 
