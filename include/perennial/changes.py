@@ -88,6 +88,7 @@ class Effect(Record):
     """What a backfill would do to one product: its days by state, and what the work would cost.
 
     `rows`, `seconds` and `bytes` are estimates from what such days took and held before; None where nothing is known.
+    `tried` says that one of them comes from a single day that was tried for the plan.
     """
 
     product: Product
@@ -99,6 +100,7 @@ class Effect(Record):
     rows: int | None
     seconds: float | None
     bytes: int | None
+    tried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

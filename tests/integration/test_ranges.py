@@ -15,10 +15,12 @@ from fakes import FakeRegistry
 from perennial import chunks
 from perennial.adapters import Adapters
 from perennial.changes import BackfillPlan
+from perennial.commands.plans import as_text
 from perennial.errors import DataError, SpecError
 from perennial.records import Window
 from perennial.spec import UseCase
 from perennial.stages import backfill, features, ingest
+from perennial.stages.trial import Trial
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -164,17 +166,59 @@ def test_a_plan_says_what_is_missing_and_a_second_one_that_nothing_is(shop, adap
     assert (after.effects[-1].fresh, after.chunks) == (5, ())
 
 
-def test_the_seconds_come_from_what_was_measured(shop, adapters):
-    """The first plan knows nothing of the features; the second knows what a day took, rows and bytes too."""
-    first = plan(shop, adapters, FIRST, 5)
-    apply(shop, adapters, first)
-    second = plan(shop, adapters, FIRST + timedelta(days=5), 5, now=NOW + timedelta(seconds=1))
+def test_the_first_plan_tries_a_day_and_writes_nothing(shop, adapters):
+    """Into an empty lake: rows of the newest day exactly, seconds and bytes of it, said to be tried."""
+    made = plan(shop, adapters, FIRST, 5)
+    effects = {(effect.product, effect.source): effect for effect in made.effects}
+    tables = [path.name for path in adapters.lake.root.iterdir() if not path.name.startswith(".")]
+    said = as_text(made)
+    apply(shop, adapters, made)
+    newest = adapters.lake.held(shop.features_table)[FIRST + timedelta(days=4)]
+    orders = adapters.lake.held(shop.raw_table("orders"))
 
-    assert first.effects[-1].seconds is None
-    assert first.effects[-1].rows is None
-    assert second.effects[-1].seconds > 0
-    assert second.effects[-1].rows > 0
-    assert second.effects[-1].bytes > 0
+    assert tables == []
+    assert all(effect.tried and effect.seconds > 0 for effect in effects.values())
+    assert effects["features", None].rows == 5 * newest.rows
+    assert effects["features", None].bytes == pytest.approx(5 * newest.bytes, rel=0.3)
+    assert effects["raw", "orders"].rows == pytest.approx(sum(day.rows for day in orders.values()), rel=0.3)
+    assert effects["raw", "customers"].rows == 60
+    assert "not known" not in said
+    assert "~ reckoned from one day that was tried for this plan" in said
+
+
+def test_later_plans_go_by_what_was_measured(shop, adapters):
+    """The second plan knows what a day took, rows and bytes too, and tries nothing."""
+    apply(shop, adapters, plan(shop, adapters, FIRST, 5))
+    second = plan(shop, adapters, FIRST + timedelta(days=5), 5, now=NOW + timedelta(seconds=1))
+    last = second.effects[-1]
+
+    assert not any(effect.tried for effect in second.effects)
+    assert min(last.seconds, last.rows, last.bytes) > 0
+    assert "~" not in as_text(second)
+
+
+def test_a_trial_ends_after_its_budget_and_reckons_in_proportion(shop, adapters):
+    """With no time at all one day of twelve is read, and the seconds are those of all; how many rows, nobody knows."""
+    short, whole = Trial(shop, adapters, FIRST, budget=0.0), Trial(shop, adapters, FIRST)
+    oldest = adapters.sources.read_day(shop, shop.source("orders"), FIRST - timedelta(days=11))
+
+    assert short.source("orders").rows == oldest.num_rows
+    assert (short.features().rows, short.features().bytes) == (None, None)
+    assert short.features().seconds > 0
+    assert whole.features().rows > 0
+
+
+def test_what_cannot_be_tried_is_said_and_costs_no_plan(make_shop, adapters, caplog):
+    """A file that is not there yet: the plan is made, and the log says why it has no estimate."""
+    case = make_shop()
+    Path(case.source("orders").files["orders"]).unlink()
+    made = plan(case, adapters, FIRST, 5)
+    effects = {(effect.product, effect.source): effect for effect in made.effects}
+
+    assert (effects["raw", "orders"].seconds, effects["features", None].seconds) == (None, None)
+    assert effects["raw", "customers"].tried
+    assert "orders of 2026-01-25 cannot be tried, so its part of the plan has no estimate" in caplog.text
+    assert "not known" in as_text(made)
 
 
 def test_a_corrected_source_day_makes_its_snapshots_stale_and_no_others(make_shop, adapters):

@@ -13,6 +13,8 @@ from perennial.changes import BackfillPlan
 from perennial.commands.printing import columns
 
 LOG_WIDTH = 140
+ABOUT = "~"
+TRIED = f"{ABOUT} reckoned from one day that was tried for this plan, not from parts that were done."
 
 
 def describe(made: BackfillPlan) -> Sequence[str | Table]:
@@ -21,15 +23,16 @@ def describe(made: BackfillPlan) -> Sequence[str | Table]:
     for effect in made.effects:
         what = f"{effect.product} {effect.source}" if effect.source else effect.product
         time = "not known" if effect.seconds is None else str(timedelta(seconds=round(effect.seconds)))
+        about = ABOUT if effect.tried else ""
         table.add_row(
             what,
             str(len(effect.missing)),
             str(len(effect.stale)),
             str(effect.fresh),
             str(len(effect.todo)),
-            _number(effect.rows),
-            time,
-            _number(effect.bytes, unit=2**20, name=" MiB"),
+            about + _number(effect.rows),
+            about + time,
+            about + _number(effect.bytes, unit=2**20, name=" MiB"),
         )
     stale = [f"  {state.day}: {state.reason}" for effect in made.effects for state in effect.stale[:10]]
     models = [
@@ -38,7 +41,15 @@ def describe(made: BackfillPlan) -> Sequence[str | Table]:
         for model in made.models
     ]
     head = f"Plan {made.id}: {made.case}, {made.window.start} to {made.window.end} (not included), {made.wanted}"
-    return [head, table, *(["Stale:", *stale] if stale else []), *(["Models:", *models] if models else []), _next(made)]
+    tried = [TRIED] if any(effect.tried for effect in made.effects) else []
+    return [
+        head,
+        table,
+        *tried,
+        *(["Stale:", *stale] if stale else []),
+        *(["Models:", *models] if models else []),
+        _next(made),
+    ]
 
 
 def _next(made: BackfillPlan) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from perennial.changes import (
     BackfillPlan,
@@ -33,6 +33,7 @@ from perennial.io.registry import CHAMPION
 from perennial.io.rows import STRAYS
 from perennial.records import Window
 from perennial.spec import UseCase
+from perennial.stages.trial import Trial, Tried
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -130,7 +131,7 @@ def summary(made: BackfillPlan, done: Sequence[ChunkRecord]) -> BackfillSummary:
 def _effects(
     case: UseCase, days: Sequence[date], adapters: Adapters, products: Sequence[Product], wanted: Wanted
 ) -> Iterator[Effect]:
-    rates = _Rates.of(case, adapters)
+    rates = _Rates.of(case, adapters, days[-1])
     states = _states(case, "features", days, adapters)
     building = [state.day for state in states if "features" in products and _is_wanted(state, wanted)]
     again = days if "raw" in products else ()
@@ -175,9 +176,7 @@ def _raw_effect(
         stale=(),
         fresh=len(needed) - len(missing),
         todo=todo,
-        rows=_mean_of(held, "rows", len(todo)),
-        seconds=rates.seconds("raw", source.name, todo),
-        bytes=_mean_of(held, "bytes", len(todo)),
+        **rates.expected("raw", source.name, todo, held),
     )
 
 
@@ -200,9 +199,7 @@ def _effect(
         stale=tuple(state for state in states if state.state == "stale"),
         fresh=sum(state.state == "fresh" for state in states),
         todo=todo,
-        rows=_mean_of(held, "rows", len(todo)),
-        seconds=rates.seconds(product, None, todo),
-        bytes=_mean_of(held, "bytes", len(todo)),
+        **rates.expected(product, None, todo, held),
     )
 
 
@@ -241,40 +238,63 @@ def _chunks(effects: Iterable[Effect]) -> Iterator[Chunk]:
             yield Chunk(name, effect.product, effect.todo[start : start + size], effect.source)
 
 
+class _Expected(TypedDict):
+    """What an effect says about its cost."""
+
+    rows: int | None
+    seconds: float | None
+    bytes: int | None
+    tried: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Seconds a day: what the newest parts of earlier backfills took, or one day tried now."""
+    """What a day costs: by the newest parts of earlier backfills and what the lake holds, else by a day tried now."""
 
     case: UseCase
     adapters: Adapters
     known: Mapping[tuple[Product, str | None], float]
+    trial: Trial
 
     @classmethod
-    def of(cls, case: UseCase, adapters: Adapters) -> _Rates:
-        """Return the rates that the use case's plans have measured."""
+    def of(cls, case: UseCase, adapters: Adapters, newest: date) -> _Rates:
+        """Return the rates that the use case's plans have measured; what they lack is tried on the day `newest`."""
         days: dict[tuple[Product, str | None], int] = {}
         seconds: dict[tuple[Product, str | None], float] = {}
         for record in islice((each for each in adapters.plans.records(case.name) if each.days), RATES_OF):
             key = (record.product, record.source)
             days[key] = days.get(key, 0) + record.days
             seconds[key] = seconds.get(key, 0.0) + record.seconds
-        return cls(case, adapters, {key: seconds[key] / days[key] for key in days})
+        return cls(case, adapters, {key: seconds[key] / days[key] for key in days}, Trial(case, adapters, newest))
 
-    def seconds(self, product: Product, source: str | None, todo: Sequence[date]) -> float | None:
-        """Return what `todo` will take; None where nothing was measured and nothing can be tried."""
+    def expected(
+        self, product: Product, source: str | None, todo: Sequence[date], held: Mapping[date, Held]
+    ) -> _Expected:
+        """Return what `todo` will take and hold; None where nothing was measured and nothing can be tried."""
         if not todo:
-            return 0.0
+            return _Expected(rows=0, seconds=0.0, bytes=0, tried=False)
         rate = self.known.get((product, source))
-        if rate is None:
-            rate = self._tried(product, source)
-        return None if rate is None else rate * len(todo)
+        tried = self._tried(product, source) if rate is None or not held else None
+        seconds, rows, size = rate, _mean_of(held, "rows"), _mean_of(held, "bytes")
+        if tried is not None:
+            seconds = tried.seconds if rate is None else rate
+            rows, size = (rows, size) if held else (tried.rows, tried.bytes)
+        count = len(todo)
+        return _Expected(
+            rows=None if rows is None else round(rows * count),
+            seconds=None if seconds is None else seconds * count,
+            bytes=None if size is None else round(size * count),
+            tried=tried is not None,
+        )
 
-    def _tried(self, product: Product, source: str | None) -> float | None:
-        """Time the newest day that is there, without writing anything."""
+    def _tried(self, product: Product, source: str | None) -> Tried | None:
+        """Try one day without writing anything: the newest that is there, else one straight from the sources."""
+        if product == "predictions":
+            return None
         table = self.case.raw_table(source) if source else self.case.features_table
         days = [day for day in self.adapters.lake.days(table) if day != STRAYS]
-        if not days or product == "predictions":
-            return None
+        if not days:
+            return self.trial.source(source) if source else self.trial.features()
         begun = perf_counter()
         if source is not None:
             self.adapters.sources.read_day(self.case, self.case.source(source), days[-1])
@@ -282,10 +302,8 @@ class _Rates:
             list(
                 self.adapters.warehouse.feature_days(self.case, days[-1:], pins=self.adapters.warehouse.pins(self.case))
             )
-        return perf_counter() - begun
+        return Tried(rows=0, seconds=perf_counter() - begun, bytes=0)
 
 
-def _mean_of(held: Mapping[date, Held], what: str, days: int) -> int | None:
-    if not days:
-        return 0
-    return round(sum(getattr(each, what) for each in held.values()) / len(held) * days) if held else None
+def _mean_of(held: Mapping[date, Held], what: str) -> float | None:
+    return sum(getattr(each, what) for each in held.values()) / len(held) if held else None
