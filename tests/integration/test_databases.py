@@ -9,18 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 import toy
 from perennial.adapters import Adapters
-from perennial.catalog import read_folder
-from perennial.contracts import Database
-from perennial.core.clickstream import World
 from perennial.errors import DataError, SetupError, SourceError
-from perennial.io import clickstreams
 from perennial.io.databases import normalised
 from perennial.io.sources import Sources
 from perennial.settings import Settings
@@ -414,30 +409,3 @@ def test_hashed_columns_join_across_databases_and_files(server, make_case, tmp_p
 
     assert set(hashed) == {sources._hasher.digest(case.source("orders"), str(each)) for each in range(7)}
     assert pa.types.is_string(sources.read_day(case, case.source("orders"), DAY).schema.field("customer").type)
-
-
-def test_a_simulated_clickstream_in_postgresql_is_the_one_in_files(servers, tmp_path):
-    """Written by COPY in one transaction; the use case's query reads what its files hold."""
-    world, span = World(events_per_day=500), clickstreams.Span(date(2026, 1, 1), date(2026, 1, 6))
-    whole = read_folder(Path(__file__).parents[2] / "include" / "use_cases" / "visitor_conversion")
-    source = whole.source("simulated_events")
-    declared = {"files": {}, "database": Database(connection="clickstream", query="simulated_events.sql")}
-    queried = source.model_copy(update=declared)
-    days = [date(2026, 1, 1) + timedelta(days=each) for each in range(5)]
-
-    in_files = clickstreams.write_files(world, span, tmp_path)
-    for _ in range(2):
-        in_table = clickstreams.write_table(world, span, servers["postgresql"].url)
-
-    assert (in_table.rows, in_table.sha256) == (in_files.rows, in_files.sha256)
-    sources = Sources(data=tmp_path, connections=lambda _: servers["postgresql"].url)
-    for one, other in zip(sources.read_days(whole, source, days), sources.read_days(whole, queried, days), strict=True):
-        assert one.rows.sort_by("event_id").equals(other.rows.sort_by("event_id"))
-
-
-def test_a_clickstream_goes_into_postgresql_only(servers):
-    """Another database is refused before anything is written."""
-    span = clickstreams.Span(date(2026, 1, 1), date(2026, 1, 2))
-
-    with pytest.raises(SetupError, match=r"to PostgreSQL only, and the connection is a 'sqlite'"):
-        clickstreams.write_table(World(events_per_day=500), span, servers["sqlite"].url)

@@ -30,7 +30,7 @@ SOLE_IMPORTERS = {
     "mlflow": {"io/registry.py"},
     "evidently": {"io/reports.py"},
     "matplotlib": {"io/plots.py"},
-    "adbc_driver_postgresql": {"io/databases.py"},
+    "adbc_driver_postgresql": {"io/databases.py", "io/tables.py"},
     "fsspec": {"io/files.py"},
 }
 ENVIRONMENT_READERS = {"settings.py"}

@@ -53,6 +53,7 @@ class Dials:
         drift_from: from this day on visitors behave otherwise; None for never.
         drift_views: factor on the views of a visit after the first one, from then on.
         drift_carts: factor on the chance that a view ends in the cart, from then on.
+        drift_visitors: factor on how many visitors arrive a day, from then on.
         outage: the day of which no event is recorded between 06:00 and 18:00 UTC; the purchases still happen.
         duplicates: share of events that are delivered twice.
         late: share of events that are received one to `late_days` days after they happened.
@@ -65,6 +66,7 @@ class Dials:
     drift_from: date | None = None
     drift_views: float = 1.0
     drift_carts: float = 1.0
+    drift_visitors: float = 1.0
     outage: date | None = None
     duplicates: float = 0.0
     late: float = 0.0
@@ -140,7 +142,9 @@ def visitors_of(world: World, day: date) -> Visitors:
     does, the second in how often.
     """
     draw = _draws(world, day, 0)
-    count = round(world.events_per_day / EVENTS_A_VISITOR * WEEK[day.weekday()])
+    drifted = world.dials.drift_from is not None and day >= world.dials.drift_from
+    factor = world.dials.drift_visitors if drifted else 1.0
+    count = round(world.events_per_day / EVENTS_A_VISITOR * WEEK[day.weekday()] * factor)
     engagement, intent, patience, curiosity = draw.standard_normal((4, count))
     number = np.int64(day.toordinal()) * 10_000_000 + np.arange(count)
     return Visitors(

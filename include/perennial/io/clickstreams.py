@@ -1,4 +1,4 @@
-"""The simulated clickstream, written: Parquet files by day, or a table of PostgreSQL; always named as simulated.
+"""The simulated clickstream, written as Parquet files by day; always named as simulated. `io.feeds` writes tables.
 
 Beside the events lies what they were drawn from, in a folder that no use case reads: `truth` gives from it the
 probability that was true for each visitor.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -66,11 +66,11 @@ def write_files(world: World, span: Span, data: Path, *, progress: Progress | No
     for day, table in tables(world, span, progress=progress):
         target = folder / f"day={day}" / "events.parquet"
         _write_whole(table, target)
-        _add(digest, table)
+        add_values(digest, table)
         rows += table.num_rows
     for offset in range(-MAX_AGE, (span.end - span.start).days):
         day = span.start + timedelta(days=offset)
-        _write_whole(_hidden(visitors_of(world, day)), data / TRUTH / f"arrived={day}" / "visitors.parquet")
+        _write_whole(hidden_of(visitors_of(world, day)), data / TRUTH / f"arrived={day}" / "visitors.parquet")
     written = Simulated(world.seed, span.start, span.end, rows, digest.hexdigest(), str(folder))
     (folder / MANIFEST).write_text(
         json.dumps({"simulated": True, **asdict(written), "world": asdict(world)}, indent=2, default=str) + "\n"
@@ -93,35 +93,23 @@ def _refuse_other_visitors(world: World, span: Span, folder: Path) -> None:
         )
 
 
-def write_table(world: World, span: Span, address: str, *, progress: Progress | None = None) -> Simulated:
-    """Write the table clickstream_simulated of a PostgreSQL anew, in one transaction, by COPY.
-
-    Raises:
-        SetupError: the address is none of a PostgreSQL.
-        SourceError: the server does not answer.
-    """
-    from perennial.io.databases import replace_table
-
-    digest, rows = hashlib.sha256(), 0
-
-    def counted() -> Iterator[pa.Table]:
-        nonlocal rows
-        for _, table in tables(world, span, progress=progress):
-            _add(digest, table)
-            rows += table.num_rows
-            yield table
-
-    replace_table(address, TABLE, counted(), index="occurred_at")
-    return Simulated(world.seed, span.start, span.end, rows, digest.hexdigest(), TABLE)
-
-
 def tables(world: World, span: Span, *, progress: Progress | None = None) -> Iterator[tuple[date, pa.Table]]:
     """Yield the rows of each day as they are delivered."""
+    for day, _, table in deliveries(world, span, progress=progress):
+        yield day, table
+
+
+def deliveries(
+    world: World, span: Span, *, progress: Progress | None = None
+) -> Iterator[tuple[date, Events, pa.Table]]:
+    """Yield each day's events, and the rows that they become under the dials; both in one order."""
     buyers = _buyers(world, span) if world.dials.leak != "none" else None
     for day, events in days(world, span.start, span.end):
         if span.known_at is not None:
             events = events.where(events.received <= (span.known_at - EPOCH).days)
-        yield day, _changed(world, day, _table(events, buyers, leak=world.dials.leak))
+        rows = rows_of(events)
+        rows = rows if buyers is None else _leaking(rows, events, buyers, leak=world.dials.leak)
+        yield day, events, _changed(world, day, rows)
         if progress is not None:
             progress("simulated days", (day - span.start).days + 1, (span.end - span.start).days)
 
@@ -139,9 +127,14 @@ def truth(world: World, data: Path, day: date, *, horizon_days: int = HORIZON_DA
         DataError: the truth of that day was not written.
     """
     parts = [_shown(data, day - timedelta(days=age)) for age in range(MAX_AGE + 1)]
-    chances = [probability(world, part, day, horizon_days=horizon_days) for part in parts]
+    return chances(world, parts, day, horizon_days=horizon_days)
+
+
+def chances(world: World, parts: Sequence[Visitors], day: date, *, horizon_days: int = HORIZON_DAYS) -> pa.Table:
+    """Return visitor_id and probability of visitors who arrived on several days."""
     return pa.table({
-        "visitor_id": np.concatenate([part.visitor for part in parts]), "probability": np.concatenate(chances),
+        "visitor_id": np.concatenate([part.visitor for part in parts]),
+        "probability": np.concatenate([probability(world, part, day, horizon_days=horizon_days) for part in parts]),
     })  # fmt: skip
 
 
@@ -150,20 +143,26 @@ def _shown(data: Path, day: date) -> Visitors:
     if not path.is_file():
         raise DataError(f"The truth of {day} is not below {data}. Run `perennial simulate` for the days around it.")
     read = pq.read_table(path, partitioning=None)
-    return Visitors(day, *(read.column(name).to_numpy() for name in HIDDEN))
+    return visitors_from(day, read)
 
 
-def _hidden(visitors: Visitors) -> pa.Table:
+def visitors_from(day: date, hidden: pa.Table) -> Visitors:
+    """Return the visitors that `hidden` was made of."""
+    return Visitors(day, *(hidden.column(name).to_numpy() for name in HIDDEN))
+
+
+def hidden_of(visitors: Visitors) -> pa.Table:
+    """Return what no source may read: a row a visitor."""
     return pa.table({name: getattr(visitors, name) for name in HIDDEN})
 
 
-def _table(events: Events, buyers: pa.Table | None, *, leak: str) -> pa.Table:
+def rows_of(events: Events) -> pa.Table:
+    """Return the events as rows, in their order."""
     kinds = pa.DictionaryArray.from_arrays(pa.array(events.kind), pa.array(EVENTS)).cast(pa.string())
-    table = pa.table({
+    return pa.table({
         "event_id": events.event, "visitor_id": events.visitor, "visit_id": events.visit, "item_id": events.item,
         "event": kinds, "occurred_at": pa.array(events.at).cast(pa.timestamp("us", "UTC")),
     })  # fmt: skip
-    return table if buyers is None else _leaking(table, events, buyers, leak=leak)
 
 
 def _buyers(world: World, span: Span) -> pa.Table:
@@ -206,7 +205,8 @@ def _write_whole(table: pa.Table, target: Path) -> None:
     draft.replace(target)
 
 
-def _add(digest: hashlib._Hash, table: pa.Table) -> None:
+def add_values(digest: hashlib._Hash, table: pa.Table) -> None:
+    """Go on with a digest of rows, whatever they are written to."""
     for column in table.itercolumns():
         values = column.combine_chunks()
         if pa.types.is_string(values.type):

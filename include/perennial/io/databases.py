@@ -337,30 +337,3 @@ def _said(source: Source, url: sa.URL, error: Exception) -> str:
     for mark in ("'", '"'):
         said = said.replace(f"{mark}{url.username}{mark}", "***")
     return said if said.endswith(".") else f"{said}."
-
-
-def replace_table(address: str, table: str, parts: Iterator[pa.Table], *, index: str) -> None:
-    """Write a table of PostgreSQL anew by COPY, in one transaction: readers see the old one until the new one is whole.
-
-    Raises:
-        SetupError: the address is none of a PostgreSQL.
-        SourceError: the server does not answer, or refuses.
-    """
-    from adbc_driver_manager import Error as AdbcError
-    from adbc_driver_postgresql import dbapi
-
-    url = normalised(address)
-    if url.get_backend_name() != "postgresql":
-        raise SetupError(f"Tables are written to PostgreSQL only, and the connection is a {url.get_backend_name()!r}.")
-    plain = url.set(drivername="postgresql").update_query_dict({"connect_timeout": TIMEOUT_SECONDS})
-    name = table.replace('"', '""')
-    try:
-        with dbapi.connect(plain.render_as_string(hide_password=False)) as connection, connection.cursor() as cursor:
-            cursor.execute(f'drop table if exists "{name}"')
-            for place, part in enumerate(parts):
-                cursor.adbc_ingest(table, part, mode="append" if place else "create")
-            cursor.execute(f'create index on "{name}" ("{index}")')
-            connection.commit()
-    except AdbcError as error:
-        said = " ".join(str(error).replace(str(url.password or "\0"), "***").split())
-        raise SourceError(f"Table {table!r} cannot be written: {said} Check the server and the address.") from None
