@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,16 @@ def load_use_case(name: str) -> UseCase:
     """
     if name not in names():
         raise SpecError.unknown_case(name, names())
-    return read_folder(load_settings().use_cases / name)
+    settings = load_settings()
+    return read_folder(settings.use_cases / name, live=settings.live_connections)
 
 
-def read_folder(folder: Path) -> UseCase:
+def read_folder(folder: Path, *, live: Collection[str] = ()) -> UseCase:
     """Return the use case of a folder, with the texts of its files.
+
+    Args:
+        folder: of the use case.
+        live: connections that are read where a source declares files beside them.
 
     Raises:
         SpecError: a file is missing or wrong.
@@ -74,7 +79,7 @@ def read_folder(folder: Path) -> UseCase:
     case = case.with_texts({file.name: file.read_text("utf-8") for file in _text_files(folder)})
     _check_sql(case, folder)
     _check_suites(case, folder)
-    return case
+    return case.model_copy(update={"sources": tuple(source.read_from(live) for source in case.sources)})
 
 
 def _loaded() -> Mapping[str, UseCase | SpecError]:

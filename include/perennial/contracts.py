@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from string import Formatter
 from typing import Annotated, Literal, Self
@@ -36,6 +36,10 @@ class Replay(Strict):
 
 # Columns that the lake adds to a source's own.
 RESERVED = {"day", "origin", "place", "reasons", "suite", "ingest_run", "payload", "trace"}
+
+
+# Keys that say how files are read.
+OF_FILES = ("package", "select", "complete", "format")
 
 
 class Database(Strict):
@@ -79,6 +83,8 @@ class SchemaChanges(Strict):
 
 class Source(Strict):
     """Files of an installed package, of a folder or behind a URL, or a database's query; read day by day.
+
+    Declared with both, it is read from the files, or from the database where PERENNIAL_LIVE has its connection.
 
     Without `time_column` the source is a reference table: each day sees its newest snapshot. A path with
     `{day}` in it is a daily drop: one file a day, every row of which must lie in that day.
@@ -136,10 +142,11 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _lies_in_one_place(self) -> Self:
-        if bool(self.files) == (self.database is not None):
-            raise ValueError(f"source {self.name!r} needs either `files` or `database`.")
+        if not self.files and self.database is None:
+            raise ValueError(f"source {self.name!r} needs `files`, `database`, or both.")
         if self.database is not None:
-            given = [key for key in ("package", "select", "complete", "format", "replay") if getattr(self, key)]
+            keys = ("replay",) if self.files else (*OF_FILES, "replay")
+            given = [key for key in keys if getattr(self, key)]
             if given:
                 raise ValueError(f"source {self.name!r} is a database's query, {', '.join(given)} are for files.")
         for path in (*self.files.values(), (self.complete and self.complete.marker) or ""):
@@ -173,6 +180,14 @@ class Source(Strict):
             if treatment == "hash" and declared != "string":
                 raise ValueError(f"personal hashes {name!r}, which becomes text: declare it in columns as string.")
         return self
+
+    def read_from(self, live: Collection[str]) -> Source:
+        """Return the source in the one place where it is read: of two, the database where `live` has its connection."""
+        if not self.files or self.database is None:
+            return self
+        if self.database.connection in live:
+            return self.model_copy(update={"files": {}, **dict.fromkeys(OF_FILES)})
+        return self.model_copy(update={"database": None})
 
     @property
     def daily_drop(self) -> bool:

@@ -10,6 +10,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -46,6 +47,13 @@ class Settings(BaseSettings):
     data: Path | None = Field(None, description="what {data} in a source's path stands for; default <home>/data")
     personal_key: SecretStr | None = Field(None, description="key of the hash that replaces personal data")
 
+    live: str = Field("", description="connections, by commas, that are read instead of the files declared beside them")
+
+    @property
+    def live_connections(self) -> frozenset[str]:
+        """Return the names in `live`."""
+        return frozenset(name.strip() for name in self.live.split(",") if name.strip())
+
     @property
     def data_root(self) -> Path:
         """Return the folder that `{data}` in a source's path stands for."""
@@ -80,13 +88,16 @@ class Settings(BaseSettings):
 def connection(name: str) -> str:
     """Return the address of a connection: `PERENNIAL_CONN_<NAME>`, else Airflow's variable `AIRFLOW_CONN_<NAME>`.
 
+    Where the environment has neither, the home folder's `stack.env` may.
+
     Raises:
         SetupError: neither is set.
     """
     variables = [f"{prefix}_CONN_{name.upper()}" for prefix in ("PERENNIAL", "AIRFLOW")]
-    for variable in variables:
-        if os.environ.get(variable):
-            return os.environ[variable]
+    for known in (os.environ, dotenv_values(home() / "stack.env")):
+        for variable in variables:
+            if address := known.get(variable):
+                return address
     raise SetupError(
         f"There is no connection {name!r}. Set {variables[0]} to its SQLAlchemy URL, or in Airflow make a connection "
         f"of that name (also by {variables[1]})."

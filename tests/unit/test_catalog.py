@@ -7,8 +7,8 @@ import json
 import pytest
 import toy
 from perennial import catalog
-from perennial.errors import SpecError
-from perennial.settings import load_settings
+from perennial.errors import SetupError, SpecError
+from perennial.settings import connection, load_settings
 
 
 @pytest.fixture
@@ -26,6 +26,32 @@ def test_the_shipped_use_cases_can_all_be_loaded():
 
     assert catalog.broken_use_cases() == {}
     assert "conversion" in [case.name for case in catalog.use_cases()]
+
+
+@pytest.mark.parametrize(
+    ("live", "from_database"), [("", False), ("elsewhere", False), ("elsewhere, clickstream", True)]
+)
+def test_of_two_places_a_source_is_read_from_the_one_that_is_set(monkeypatch, live, from_database):
+    """From its files, or from the database whose connection PERENNIAL_LIVE names; never from both."""
+    monkeypatch.setenv("PERENNIAL_LIVE", live)
+    load_settings.cache_clear()
+    source = catalog.load_use_case("visitor_conversion").source("simulated_events")
+    load_settings.cache_clear()
+
+    assert (source.database is not None) is from_database
+    assert bool(source.files) is source.daily_drop is not from_database
+
+
+def test_an_address_may_lie_in_the_stacks_own_file(monkeypatch, tmp_path):
+    """The command line finds the running stack's database there; a real variable wins, and no message shows either."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    (tmp_path / "stack.env").write_text("PERENNIAL_CONN_SHOP='postgresql://reader:secret@/shop?host=/a'\n")
+
+    assert connection("shop") == "postgresql://reader:secret@/shop?host=/a"
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", "postgresql://other@/shop")
+    assert connection("shop") == "postgresql://other@/shop"
+    with pytest.raises(SetupError, match=r"no connection 'warehouse'\. Set PERENNIAL_CONN_WAREHOUSE"):
+        connection("warehouse")
 
 
 def test_a_use_case_carries_the_texts_of_its_files(use_cases):

@@ -246,8 +246,8 @@ def test_an_error_quotes_no_value_of_a_source_with_personal_data(delivered):
 
 
 WRONG = [
-    ({"files": {}}, r"needs either `files` or `database`"),
-    ({"database": {"connection": "db", "query": "q.sql"}}, r"needs either `files` or `database`"),
+    ({"files": {}}, r"needs `files`, `database`, or both"),
+    ({"database": {"connection": "db", "query": "q.sql"}, "replay": {"first": "2017-01-01"}}, r"replay are for files"),
     ({"time_zone": "Berlin"}, r"time_zone 'Berlin' is none; write it like Europe/Berlin"),
     ({"encoding": "utf-9"}, r"encoding 'utf-9' is none"),
     ({"complete": {}}, r"complete needs `marker`, `min_age_minutes`, or both"),
