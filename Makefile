@@ -1,5 +1,7 @@
 # Each target sets itself up: a Python of 3.11 to 3.13 with venv is all that has to be there.
 PYTHON ?= python3
+# What `make demo` shows; the other one is the simulated, live visitor_conversion.
+CASE ?= conversion
 UV = .venv/bin/uv
 RUN = .venv/bin/python -m
 export UV_PROJECT_ENVIRONMENT = .venv
@@ -10,7 +12,7 @@ export UV_LINK_MODE = copy
 .PHONY: demo up down status test lint bench-%
 
 demo: .venv/.app
-	@.venv/bin/perennial demo
+	@.venv/bin/perennial demo $(CASE)
 
 up: .venv/.app
 	@.venv/bin/perennial up

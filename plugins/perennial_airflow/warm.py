@@ -101,7 +101,9 @@ def preload_where_tasks_are_forked() -> None:
     """
     from airflow.configuration import conf
 
-    if not forks_tasks(sys.orig_argv, executor=conf.get("core", "executor")) or not load_settings().warm_workers:
+    wanted = load_settings().warm_workers
+    load_settings.cache_clear()  # each task reads the settings as they are when it starts
+    if not forks_tasks(sys.orig_argv, executor=conf.get("core", "executor")) or not wanted:
         return
     started = time.monotonic()
     cold = preload()

@@ -17,15 +17,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from threading import Event
+from time import monotonic, sleep
 
 import numpy as np
 import pyarrow as pa
 import tenacity
-from pydantic import TypeAdapter
 
-from perennial.core.clickstream import DAY, MAX_AGE, Events, World, days, visitors_of
-from perennial.errors import DataError, SourceError, SpecError
+from perennial.core.clickstream import MAX_AGE, Events, World, days
+from perennial.errors import DataError, SetupError, SourceError, SpecError
+from perennial.io import shoptables
 from perennial.io.clickstreams import (
     EPOCH,
     HORIZON_DAYS,
@@ -36,31 +38,16 @@ from perennial.io.clickstreams import (
     add_values,
     chances,
     deliveries,
-    hidden_of,
     rows_of,
     visitors_from,
 )
+from perennial.io.shoptables import Era
 from perennial.io.tables import Tables, writing
 
-# A schema of its own, so that a role which may read every table of the shop still sees none of it.
-HIDDEN_SCHEMA = "clickstream_simulated_hidden"
-TRUTH = f'"{HIDDEN_SCHEMA}"."visitors"'
-ERAS = f'"{HIDDEN_SCHEMA}"."eras"'
-EVENTS = f'"{TABLE}"'
-KEY = ("event_id", "copy")
 TRY_AGAIN_SECONDS = 2.0
 BATCH_SECONDS = 1.0  # events of one second are one transaction
 LOOK_AGAIN_SECONDS = 60.0  # a machine that slept does not count its sleep as waiting
-WORLD = TypeAdapter(World)
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Era:
-    """From which day of events on a world holds, until the next one begins."""
-
-    since: date
-    world: World
 
 
 def utc_now() -> datetime:
@@ -77,20 +64,20 @@ def write_table(world: World, span: Span, address: str, *, progress: Progress | 
     """
     digest, rows, made = hashlib.sha256(), 0, False
     with writing(address) as tables:
-        _lock(tables)
-        _make_hidden(tables, anew=True)
-        tables.run(f"drop table if exists {EVENTS}")
+        shoptables.lock(tables)
+        shoptables.make_hidden(tables, anew=True)
+        tables.run(f"drop table if exists {shoptables.EVENTS}")
         for _, events, table in deliveries(world, span, progress=progress):
             add_values(digest, table)
             rows += table.num_rows
-            received = _with_receipt(table, events)
+            received = shoptables.with_receipt(table, events)
             if not made:
                 tables.create(TABLE, received.schema)
                 made = True
             tables.append(TABLE, received)
-        _index(tables)
-        _write_truth(tables, world, span.start - timedelta(days=MAX_AGE), span.end)
-        _begin_era(tables, Era(span.start, world), followed=False)
+        shoptables.add_indexes(tables)
+        shoptables.write_truth(tables, world, span.start - timedelta(days=MAX_AGE), span.end)
+        shoptables.begin_era(tables, Era(span.start, world), followed=False)
         tables.commit()
     return Simulated(world.seed, span.start, span.end, rows, digest.hexdigest(), TABLE)
 
@@ -108,10 +95,10 @@ def truth(address: str, day: date, *, horizon_days: int = HORIZON_DAYS) -> pa.Ta
     """
     with writing(address) as tables:
         arrived = [day - timedelta(days=age) for age in range(MAX_AGE + 1)]
-        known = tables.value("select to_regclass($1) is not null", TRUTH)
-        query = f"select * from {TRUTH} where day between $1::date and $2::date"
+        known = tables.value("select to_regclass($1) is not null", shoptables.TRUTH)
+        query = f"select * from {shoptables.TRUTH} where day between $1::date and $2::date"
         found = tables.rows(query, str(arrived[-1]), str(day)) if known else None
-        eras = _eras(tables) if known else []
+        eras = shoptables.eras_of(tables) if known else []
     if found is None or len(found.column("day").unique()) < len(arrived):
         raise DataError(
             f"The truth of {day} is not beside the table {TABLE}. Run `perennial simulate --connection …` for the days "
@@ -124,7 +111,43 @@ def truth(address: str, day: date, *, horizon_days: int = HORIZON_DAYS) -> pa.Ta
 def newest(address: str) -> datetime | None:
     """Return when the newest event of the table was received, None where there is none."""
     with writing(address) as tables:
-        return _newest(tables) if _there(tables) else None
+        return shoptables.newest(tables) if shoptables.there(tables) else None
+
+
+def last_due(world: World, first: date, at: datetime) -> datetime:
+    """Return when the last event is received that a feed from `first` on has written by `at`.
+
+    Raises:
+        DataError: there is none yet.
+    """
+    for back in range((at.date() - first).days + 1):
+        day = at.date() - timedelta(days=back)
+        for _, events in islice(received_by_day([Era(first, world)], day), 1):
+            received = shoptables.received_at(events)
+            due = received[received <= shoptables.microseconds(at)]
+            if len(due):
+                return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(due[-1]))
+    raise DataError(f"No event is received from {first} to {at}. Begin on an earlier day.")
+
+
+def await_place(address: str, place: datetime, *, seconds: float, told: Callable[[datetime], None]) -> None:
+    """Wait until a feed has come to a place in its stream; `told` is called with where it is.
+
+    Raises:
+        SetupError: it has not come there in time.
+    """
+    deadline = monotonic() + seconds
+    while True:
+        there = newest(address)
+        if there is not None:
+            told(there)
+        if there is not None and there >= place:
+            return
+        if monotonic() > deadline:
+            raise SetupError(
+                f"The table {TABLE} ends at {there}, not at {place}, after {seconds:.0f} s. Look into the feed's log."
+            )
+        sleep(0.5)
 
 
 @contextmanager
@@ -186,27 +209,29 @@ class _Feed:
     def run(self) -> None:
         """Go on where the table ends; ends when it is told to."""
         with writing(self.address) as tables:
-            _lock(tables)
-            _prepare(tables)
-            eras = _agreed(tables, self.world, self.first)
-            place = _newest(tables)
+            shoptables.lock(tables)
+            shoptables.prepare(tables)
+            eras = shoptables.agreed(tables, self.world, self.first)
+            place = shoptables.newest(tables)
             begin = eras[0].since if place is None else place.date()
             log.info("%s: goes on behind %s", TABLE, place or f"nothing, from {begin} on")
-            written = -1 if place is None else _microseconds(place)
+            written = -1 if place is None else shoptables.microseconds(place)
             for day, events in received_by_day(eras, begin):
-                self._write_day(tables, eras, day, events.where(_received_at(events) > written))
+                self._write_day(tables, eras, day, events.where(shoptables.received_at(events) > written))
                 if self.stop.is_set():
                     return
 
     def _write_day(self, tables: Tables, eras: Sequence[Era], day: date, events: Events) -> None:
         """Write a day's events as they become due, and with the first of them who arrives on that day."""
-        due, done = _received_at(events), 0
+        due, done = shoptables.received_at(events), 0
         while done < len(due) and not self.stop.is_set():
-            upto = int(np.searchsorted(due, _microseconds(self.clock()), side="right"))
+            upto = int(np.searchsorted(due, shoptables.microseconds(self.clock()), side="right"))
             if upto > done:
-                _write_truth(tables, eras[-1].world, _next_arrival(tables, eras), day + timedelta(days=1))
+                shoptables.write_truth(
+                    tables, eras[-1].world, shoptables.next_arrival(tables, eras), day + timedelta(days=1)
+                )
                 batch = events.where(np.arange(done, upto))
-                tables.append(TABLE, _with_receipt(rows_of(batch), batch))
+                tables.append(TABLE, shoptables.with_receipt(rows_of(batch), batch))
                 tables.commit()
                 done = upto
                 self._tell(day, eras, done, len(due))
@@ -216,7 +241,7 @@ class _Feed:
             log.info("%s: all %s events of %s are written", TABLE, done, day)
 
     def _patience(self, due: int) -> float:
-        seconds = (due - _microseconds(self.clock())) / 1e6
+        seconds = (due - shoptables.microseconds(self.clock())) / 1e6
         return min(max(seconds, BATCH_SECONDS), LOOK_AGAIN_SECONDS)
 
     def _tell(self, day: date, eras: Sequence[Era], done: int, total: int) -> None:
@@ -240,7 +265,7 @@ def received_by_day(eras: Sequence[Era], begin: date) -> Iterator[tuple[date, Ev
         parts = waiting.pop((day - EPOCH).days, [])
         if day >= begin and parts:
             together = Events(*(np.concatenate([getattr(each, name) for each in parts]) for name in Events.__slots__))
-            yield day, together.where(np.lexsort((together.event, _received_at(together))))
+            yield day, together.where(np.lexsort((together.event, shoptables.received_at(together))))
 
 
 def _happening(eras: Sequence[Era], start: date) -> Iterator[tuple[date, Events]]:
@@ -248,130 +273,3 @@ def _happening(eras: Sequence[Era], start: date) -> Iterator[tuple[date, Events]
     for era, end in zip(eras, ends, strict=True):
         if start < end:
             yield from days(era.world, max(era.since, start), end)
-
-
-def _received_at(events: Events) -> np.ndarray:
-    """Return microseconds since 1970."""
-    return np.asarray(events.at + (events.received - events.at // DAY) * DAY)
-
-
-def _with_receipt(rows: pa.Table, events: Events) -> pa.Table:
-    """Add when each row was received, and which copy of its event it is; copies lie beside each other."""
-    copy = np.zeros(len(events.event), np.int16)
-    copy[1:] = events.event[1:] == events.event[:-1]
-    received = pa.array(_received_at(events)).cast(pa.timestamp("us", "UTC"))
-    return rows.append_column("received_at", received).append_column("copy", pa.array(copy))
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _lock(tables: Tables) -> None:
-    """Keep a second writer out for as long as this session lives."""
-    if not tables.value("select pg_try_advisory_lock(hashtext($1))", TABLE):
-        raise SourceError(f"Another process writes the table {TABLE}. Stop it; this one waits for its end.")
-
-
-def _there(tables: Tables) -> bool:
-    return bool(tables.value("select to_regclass($1) is not null", EVENTS))
-
-
-def _newest(tables: Tables) -> datetime | None:
-    found: datetime | None = tables.value(f"select max(received_at) from {EVENTS}")
-    return found
-
-
-def _prepare(tables: Tables) -> None:
-    """Make what is not there yet."""
-    _make_hidden(tables, anew=False)
-    if not _there(tables):
-        numbers = np.zeros(0, np.int64)
-        nothing = Events(numbers, numbers, numbers, numbers, numbers.astype(np.int8), numbers, numbers)
-        tables.create(TABLE, _with_receipt(rows_of(nothing), nothing).schema)
-        _index(tables)
-    tables.commit()
-
-
-def _index(tables: Tables) -> None:
-    tables.run(f"alter table {EVENTS} add primary key ({', '.join(KEY)})")
-    for column in ("occurred_at", "received_at"):
-        tables.run(f"create index on {EVENTS} ({column})")
-
-
-def _make_hidden(tables: Tables, *, anew: bool) -> None:
-    # `if not exists` would ask for the right to make schemas even where the schema is there.
-    if not tables.value("select to_regnamespace($1) is not null", f'"{HIDDEN_SCHEMA}"'):
-        tables.run(f'create schema "{HIDDEN_SCHEMA}"')
-    for table in (TRUTH, ERAS) if anew else ():
-        tables.run(f"drop table if exists {table}")
-    if not tables.value("select to_regclass($1) is not null", TRUTH):
-        tables.create("visitors", _arrivals(World(events_per_day=1), EPOCH).schema, within=HIDDEN_SCHEMA)
-        tables.run(f"alter table {TRUTH} add primary key (day, visitor)")
-    tables.run(f"create table if not exists {ERAS} (since date primary key, followed boolean not null, world text)")
-
-
-def _next_arrival(tables: Tables, eras: Sequence[Era]) -> date:
-    """Return the first day whose arrivals are not written down yet."""
-    known: date | None = tables.value(f"select max(day) from {TRUTH}")
-    return eras[0].since - timedelta(days=MAX_AGE) if known is None else known + timedelta(days=1)
-
-
-def _write_truth(tables: Tables, world: World, start: date, end: date) -> None:
-    for offset in range((end - start).days):
-        tables.append("visitors", _arrivals(world, start + timedelta(days=offset)), within=HIDDEN_SCHEMA)
-
-
-def _arrivals(world: World, day: date) -> pa.Table:
-    hidden = hidden_of(visitors_of(world, day))
-    return hidden.append_column("day", pa.repeat(pa.scalar(day), hidden.num_rows))
-
-
-def _eras(tables: Tables) -> list[Era]:
-    found = tables.rows(f"select since, world from {ERAS} order by since").to_pylist()
-    return [Era(row["since"], WORLD.validate_json(row["world"])) for row in found]
-
-
-def _begin_era(tables: Tables, era: Era, *, followed: bool) -> None:
-    """Write an era down; one that has not begun is taken back."""
-    tables.run(f"delete from {ERAS} where since >= $1::date", str(era.since))
-    world = WORLD.dump_json(era.world).decode()
-    tables.run(f"insert into {ERAS} values ($1::date, $2::boolean, $3)", str(era.since), str(followed), world)
-
-
-def _agreed(tables: Tables, world: World, first: date) -> list[Era]:
-    """Return which world holds from which day on; one that is new begins behind the days that are written."""
-    if tables.value(f"select count(*) from {ERAS} where not followed"):
-        raise DataError(
-            f"The table {TABLE} was written whole by `perennial simulate --connection`, also what is received later. "
-            f'To follow, drop the table and the schema "{HIDDEN_SCHEMA}", or name another database.'
-        )
-    eras = _eras(tables)
-    if eras and eras[-1].world == world:
-        return eras
-    place = _newest(tables)
-    since = min([first, *(era.since for era in eras)]) if place is None else place.date() + timedelta(days=1)
-    if eras and place is not None:
-        _refuse_other_past(eras[-1].world, Era(since, world))
-    _begin_era(tables, Era(since, world), followed=True)
-    tables.commit()
-    return _eras(tables)
-
-
-def _refuse_other_past(before: World, era: Era) -> None:
-    """Keep two sets of visitors from becoming one stream, and a drift from beginning in days that are written."""
-    for name in ("seed", "events_per_day"):
-        if getattr(before, name) != getattr(era.world, name):
-            raise DataError(
-                f"The table {TABLE} holds visitors of {name} {getattr(before, name)}, asked for is "
-                f"{getattr(era.world, name)}: they would become one stream of two sets of visitors. "
-                "Name another database."
-            )
-    drifts = [(each.drift_from, each.drift_views, each.drift_carts, each.drift_visitors) for each in
-              (before.dials, era.world.dials)]  # fmt: skip
-    begins = [each[0] for each in drifts if each[0] is not None]
-    if drifts[0] != drifts[1] and begins and min(begins) < era.since:
-        raise DataError(
-            f"A drift from {min(begins)} on would change days of {TABLE} that are written. Let it begin on "
-            f"{era.since} or later, or name another database."
-        )

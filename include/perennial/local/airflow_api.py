@@ -135,10 +135,11 @@ class Airflow:
                 break
         return reached
 
-    def finished_day(self, dag: str, day: date, *, since: datetime | None = None) -> Run | None:
-        """Return a successful run of that day, begun after `since`, if there is one."""
-        for run in self.runs(dag, state="success", partition_key_prefix_pattern=day.isoformat()):
-            if since is None or datetime.fromisoformat(str(run.begun)) >= since:
+    def run_of_day(self, dag: str, day: date, *, since: datetime | None = None) -> Run | None:
+        """Return a run of that day that has not failed and began after `since`, or still will; None without one."""
+        for run in self.runs(dag, partition_key_prefix_pattern=day.isoformat()):
+            late = since is None or run.begun is None or datetime.fromisoformat(run.begun) >= since
+            if run.state != "failed" and late:
                 return run
         return None
 

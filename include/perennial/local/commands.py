@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from perennial.settings import load_settings
@@ -38,8 +40,10 @@ def status() -> None:
 
 
 @app.command()
-def demo(case: str = "conversion") -> None:
-    """Walk the whole loop on real data, then print what happened; the stack stays up."""
+def demo(
+    case: Annotated[str, typer.Argument(help="conversion, or visitor_conversion, which is simulated")] = "conversion",
+) -> None:
+    """Walk the whole loop, then print what happened; the stack stays up."""
     from perennial.local import demo as walk
     from perennial.local import summary
     from perennial.local.steps import Steps

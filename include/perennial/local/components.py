@@ -29,7 +29,7 @@ class Component:
 
 
 # Started from the top, stopped from the bottom: whoever needs Postgres is gone before it.
-GROUPS = ("database", "services", "airflow")
+GROUPS = ("database", "services", "airflow", "feed")
 
 
 def components(layout: Layout) -> tuple[Component, ...]:
@@ -47,6 +47,8 @@ def components(layout: Layout) -> tuple[Component, ...]:
         Component("scheduler", _airflow("scheduler", "--skip-serve-logs"), "airflow", 15),
         Component("triggerer", _airflow("triggerer", "--skip-serve-logs"), "airflow", 15),
         Component("dag-processor", _airflow("dag-processor"), "airflow", 15),
+        # Started only where there is a feed.json; it ends after the batch that it is in.
+        Component("feed", _python("perennial.local.feed"), "feed", 2),
     )
 
 

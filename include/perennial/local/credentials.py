@@ -19,7 +19,9 @@ ROLES: dict[str, str] = {
     "approver": "user",
     "viewer": "viewer",
 }
-KEYS = ("fernet_key", "jwt_secret", "api_secret_key")
+# Who writes the simulated shop's database, and who reads it.
+CLICKSTREAM_ROLES = ("clickstream_feed", "clickstream_reader")
+KEYS = ("fernet_key", "jwt_secret", "api_secret_key", *CLICKSTREAM_ROLES)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -37,7 +39,7 @@ def passwords(layout: Layout) -> dict[str, str]:
 
 
 def keys(layout: Layout) -> dict[str, str]:
-    """Return Airflow's keys; they are made up once and stay, or stored connections could not be read again."""
+    """Return Airflow's keys and the passwords of the shop's roles; made up once, or what they closed stays closed."""
     return _complete(layout.secrets, KEYS, _new_key)
 
 

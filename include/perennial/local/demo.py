@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from perennial.catalog import load_use_case
+from perennial.core.nearness import Nearness
 from perennial.errors import SetupError
-from perennial.local import injection, stack
+from perennial.io.lake import Lake
+from perennial.local import feed, injection, stack
 from perennial.local.airflow_api import Airflow, Run
 from perennial.local.layout import Layout
 from perennial.local.steps import Bar, Steps
@@ -69,21 +71,44 @@ class Outcome:
     request: dict[str, Any] = field(default_factory=dict)
     change: injection.Injection | None = None
     retrained: str = "not asked for"
+    nearness: dict[date, Nearness] = field(default_factory=dict)
+
+
+class Shop(Protocol):
+    """Where the days come from, and what changes the newest of them."""
+
+    def prepare(self, steps: Steps, /) -> None:
+        """Wait until the days are there."""
+
+    def changed(self) -> injection.Injection | None:
+        """Return what has changed already, None where nothing has."""
+
+    def change(self, days: Sequence[date], /) -> injection.Injection:
+        """Change those days and return how."""
+
+    def nearness(self, case: UseCase, lake: Lake, days: Sequence[date], /) -> dict[date, Nearness]:
+        """Hold days' scores against the true probabilities, where anybody knows them."""
+
+    def tell(self, change: injection.Injection, /) -> str:
+        """Say in a line what has changed."""
 
 
 class Demo:
     """The steps, each safe to repeat: it looks first whether its work is done."""
 
     def __init__(self, plan: Plan, layout: Layout, steps: Steps, settings: Settings) -> None:
+        self.shop = shop_of(plan.case, layout, settings)
         self.plan = plan
         self.layout = layout
         self.steps = steps
         self.settings = settings
         self.airflow = Airflow(layout)
         self.outcome = Outcome()
+        self.seen_at: datetime | None = None
 
     def prepare(self) -> None:
-        """Wait for the DAGs and let those run that need no champion."""
+        """Wait for the data and the DAGs, and let those run that need no champion."""
+        self.shop.prepare(self.steps)
         stages = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
         with self.steps.step("Read the DAGs"):
             self.airflow.await_dags([self.plan.dag(stage) for stage in stages])
@@ -122,21 +147,16 @@ class Demo:
     def look_at_a_quiet_day(self) -> None:
         """Monitor the last day before the changed ones."""
         self.airflow.unpause(self.plan.dag("drift_monitoring"))
-        change = injection.injected(self.settings.injected_root)
+        change = self.shop.changed()
         day = change.days[0] - timedelta(days=1) if change else self.plan.as_of
         (run,) = self._ensure_days("Monitor a quiet day", "drift_monitoring", [day])
         self.outcome.before = self.airflow.results(run, "monitor")
 
     def change_days(self) -> None:
         """Put days in place whose data have changed, and let them be built and scored again."""
-        folder, case = self.settings.injected_root, self.plan.case
-        change = injection.injected(folder)
-        if change is None:
-            days = list(self.plan.injected.days())
-            weeks = self.settings.replay_weeks
-            change = injection.inject(case, days, replay_weeks=weeks, folder=folder, change=injection.Change())
+        change = self.shop.changed() or self.shop.change(list(self.plan.injected.days()))
         self.outcome.change = change
-        self.steps.say(f"Injected {change.days[0]} to {change.days[-1]}: {change.what} ({folder}).")
+        self.steps.say(self.shop.tell(change))
         self._ensure_days("Build the changed days", "feature_build", change.days, since=change.at)
         self._ensure_days("Score the changed days", "batch_scoring", change.days, since=change.at)
 
@@ -144,20 +164,25 @@ class Demo:
         """Monitor the newest changed day."""
         change = self._change()
         (run,) = self._ensure_days("Monitor a changed day", "drift_monitoring", change.days[-1:], since=change.at)
+        self.seen_at = datetime.fromisoformat(str(run.begun))
         self.outcome.after = self.airflow.results(run, "monitor")
         self.outcome.request = self.airflow.results(run, "request_retrain")
 
+    def hold_against_the_truth(self) -> None:
+        """Say how near the scores come to the true probabilities, on the oldest scored day and on the newest."""
+        days = [self.plan.scored.start, self.plan.yesterday]
+        self.outcome.nearness = self.shop.nearness(self.plan.case, Lake(self.settings.lake_root), days)
+
     def follow_the_retraining(self) -> None:
         """Follow the request to its end: a new champion, or a challenger that its gates held back."""
-        if not self.outcome.request:
+        if not self.outcome.request or self.seen_at is None:
             return
-        change = self._change()
         with self.steps.step("Train again, as the monitor asks") as bar:
             dag = self.plan.dag("continuous_training")
-            run = self.airflow.await_new_run(dag, since=change.at, bar=bar)
+            run = self.airflow.await_new_run(dag, since=self.seen_at, bar=bar)
             self.airflow.await_success(run, bar=bar)
         with self.steps.step("Hold the challenger against its gates") as bar:
-            run = self.airflow.await_new_run(self.plan.dag("model_promotion"), since=change.at, bar=bar)
+            run = self.airflow.await_new_run(self.plan.dag("model_promotion"), since=self.seen_at, bar=bar)
             run = self.airflow.await_run(run, bar=bar)
         self._tell_retraining(run)
 
@@ -186,9 +211,9 @@ class Demo:
                 self.airflow.await_backfill(number, dag, days, bar=bar)
 
     def _ensure_days(self, title: str, stage: str, days: Sequence[date], *, since: datetime | None = None) -> list[Run]:
-        """Return a successful run of each day, begun after `since`; start those that are missing."""
+        """Return a successful run of each day, begun after `since`; wait for one that runs, start those that miss."""
         dag = self.plan.dag(stage)
-        found = {day: self.airflow.finished_day(dag, day, since=since) for day in days}
+        found = {day: self.airflow.run_of_day(dag, day, since=since) for day in days}
         with self.steps.step(title, total=len(days)) as bar:
             runs = [found[day] or self.airflow.trigger(dag, key=day) for day in days]
             return [self._ended(run, done, bar=bar, total=len(days)) for done, run in enumerate(runs)]
@@ -200,11 +225,32 @@ class Demo:
         return self.airflow.await_success(run)
 
 
+def shop_of(case: UseCase, layout: Layout, settings: Settings) -> Shop:
+    """Return where a use case's days come from: from the feed where it reads one, else from the replayed year."""
+    begun = feed.read(layout)
+    if begun is not None and feed.feeds_case(settings, case.name):
+        return feed.Fed(layout, begun)
+    return injection.Replayed(case, settings)
+
+
+def plan_of(case: str, layout: Layout, settings: Settings) -> Plan:
+    """Return the plan of a use case; where it reads the simulated shop, that begins to write, if it did not before."""
+    plan = Plan(load_use_case(case), datetime.now(UTC).date() - timedelta(days=1))
+    if not feed.feeds_case(settings, case):
+        return plan
+    first = plan.built.start - timedelta(days=plan.case.features.lookback_days + 2)
+    begun = feed.read(layout) or feed.Feed.beginning(first, yesterday=plan.yesterday, changed=plan.injected.start)
+    stack.start_feed(layout, settings, begun)
+    load_settings.cache_clear()
+    # It stays about the days that it began with; the daily runs go on behind them.
+    return Plan(load_use_case(case), begun.yesterday)
+
+
 def run(settings: Settings, *, case: str, steps: Steps) -> Outcome:
     """Start the stack and walk the loop once; return what was found."""
     layout = stack.up(settings, steps=steps)
     load_settings.cache_clear()
-    plan = Plan(load_use_case(case), datetime.now(UTC).date() - timedelta(days=1))
+    plan = plan_of(case, layout, load_settings())
     demo = Demo(plan, layout, steps, load_settings())
     demo.prepare()
     demo.build_days()
@@ -213,5 +259,6 @@ def run(settings: Settings, *, case: str, steps: Steps) -> Outcome:
     demo.look_at_a_quiet_day()
     demo.change_days()
     demo.look_at_the_changed_day()
+    demo.hold_against_the_truth()
     demo.follow_the_retraining()
     return demo.outcome

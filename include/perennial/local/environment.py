@@ -8,6 +8,7 @@ import subprocess
 from datetime import date, timedelta
 from pathlib import Path
 
+from perennial.local import feed
 from perennial.local.credentials import ROLES, keys, write_private
 from perennial.local.layout import Layout
 from perennial.settings import Settings
@@ -36,6 +37,8 @@ def write_stack_env(layout: Layout, *, weeks: int) -> None:
         "PERENNIAL_REPLAY_WEEKS": str(weeks),
         "PERENNIAL_SMTP_PORT": str(layout.smtp_port),
     }
+    if layout.feed.is_file():
+        values |= {"PERENNIAL_LIVE": feed.CONNECTION, "PERENNIAL_CONN_CLICKSTREAM": feed.address(layout, feed.READER)}
     lines = ["# Written by `perennial up`; a real environment variable wins over a line here."]
     write_private(
         layout.stack_env, "\n".join([*lines, *(f"{name}={_quoted(text)}" for name, text in values.items())]) + "\n"
@@ -92,6 +95,7 @@ def _airflow(layout: Layout) -> dict[str, str]:
     slots = min(MOST_SLOTS, max(FEWEST_SLOTS, 2 * (os.cpu_count() or 1)))
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
+        "AIRFLOW_CONN_CLICKSTREAM": feed.address(layout, feed.READER),
         "AIRFLOW_CONN_SMTP_DEFAULT": smtp_connection("127.0.0.1", layout.smtp_port),
         "AIRFLOW__API__BASE_URL": layout.airflow_url,
         "AIRFLOW__API__HOST": "127.0.0.1",

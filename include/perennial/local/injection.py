@@ -17,7 +17,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perennial.core.nearness import Nearness
+from perennial.io.lake import Lake
 from perennial.io.sources import Sources
+from perennial.local.steps import Steps
+from perennial.settings import Settings
 from perennial.spec import UseCase
 
 SOURCE = "transactions"
@@ -64,6 +68,34 @@ class Injection:
     what: str
     rows: int
     rows_before: int
+
+
+class Replayed:
+    """The demonstration's shop whose past year is replayed; its newest days are changed in files beside it."""
+
+    def __init__(self, case: UseCase, settings: Settings) -> None:
+        self.case = case
+        self.settings = settings
+
+    def prepare(self, _steps: Steps) -> None:
+        """Do nothing: the recorded year is there."""
+
+    def changed(self) -> Injection | None:
+        """Return what was changed before, None where nothing was."""
+        return injected(self.settings.injected_root)
+
+    def change(self, days: Sequence[date]) -> Injection:
+        """Change the days, in the way that `Change` says."""
+        folder, weeks = self.settings.injected_root, self.settings.replay_weeks
+        return inject(self.case, days, replay_weeks=weeks, folder=folder, change=Change())
+
+    def nearness(self, _case: UseCase, _lake: Lake, _days: Sequence[date]) -> dict[date, Nearness]:
+        """Return nothing: nobody knows the true probabilities of real people."""
+        return {}
+
+    def tell(self, change: Injection) -> str:
+        """Say what was changed in a line."""
+        return f"Injected {change.days[0]} to {change.days[-1]}: {change.what} ({self.settings.injected_root})."
 
 
 def inject(case: UseCase, days: Sequence[date], *, replay_weeks: int, folder: Path, change: Change) -> Injection:

@@ -17,7 +17,9 @@ from perennial.settings import CHECKOUT, Settings
 LONGEST_SOCKET_PATH = 107
 # Supervisord links `<socket>.<pid>` before it renames, the longest of the names that are made in the folder.
 LONGEST_SOCKET_NAME = len("/supervisor.sock.4194304")
-DATABASES = ("airflow", "mlflow", "perennial")
+# Where the simulated shop writes, and the use case that learns from it reads.
+CLICKSTREAM = "clickstream"
+DATABASES = ("airflow", "mlflow", "perennial", CLICKSTREAM)
 
 
 def socket_folder(home: Path) -> Path:
@@ -116,6 +118,11 @@ class Layout:
     def stack_env(self) -> Path:
         """Return the file by which the command line finds the running stack."""
         return self.home / "stack.env"
+
+    @property
+    def feed(self) -> Path:
+        """Return the file that says what the simulated shop's feed writes; without it there is no feed."""
+        return self.home / "feed.json"
 
     @property
     def airflow_url(self) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import SetupError
+from perennial.local.credentials import CLICKSTREAM_ROLES
 from perennial.local.layout import DATABASES, Layout
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def prepare(layout: Layout) -> None:
             open_way_to(folder)
         shutil.chown(layout.sockets, user)
     if data.exists():
+        _ask_for_passwords(data)
         return
     draft = data.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -67,7 +69,16 @@ def prepare(layout: Layout) -> None:
     if user:
         shutil.chown(draft, user)
     _initdb(draft, user=user)
+    _ask_for_passwords(draft)
     draft.rename(data)
+
+
+def _ask_for_passwords(data: Path) -> None:
+    """Let the roles of the simulated shop show a password; the stack's own user is whoever reaches the socket."""
+    rules = data / "pg_hba.conf"
+    rule = f"local all {','.join(CLICKSTREAM_ROLES)} scram-sha-256\n"
+    if not rules.read_text().startswith(rule):
+        rules.write_text(rule + rules.read_text())
 
 
 def open_way_to(folder: Path) -> None:
@@ -105,7 +116,7 @@ def command(layout: Layout) -> Sequence[str]:
 
 def create_databases(layout: Layout) -> None:
     """Wait for the server, then create the databases that are not there yet."""
-    with closing(_connect(layout)) as connection:
+    with closing(connect(layout)) as connection:
         connection.autocommit = True
         with closing(connection.cursor()) as cursor:
             cursor.execute("select datname from pg_database")
@@ -115,13 +126,14 @@ def create_databases(layout: Layout) -> None:
                     cursor.execute(f'create database "{name}"')
 
 
-def _connect(layout: Layout) -> psycopg2.extensions.connection:
+def connect(layout: Layout, database: str = "postgres") -> psycopg2.extensions.connection:
+    """Return a connection as the stack's own user; a server that is about to start is waited for."""
     import psycopg2
 
     deadline = time.monotonic() + ANSWER_SECONDS
     while True:
         try:
-            return psycopg2.connect(host=str(layout.sockets), user="postgres", dbname="postgres")
+            return psycopg2.connect(host=str(layout.sockets), user="postgres", dbname=database)
         except psycopg2.OperationalError as error:
             if time.monotonic() > deadline:
                 raise SetupError(

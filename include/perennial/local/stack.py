@@ -21,7 +21,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from perennial.errors import SetupError
-from perennial.local import credentials, environment, postgres
+from perennial.local import credentials, environment, feed, postgres
 from perennial.local.airflow_api import Airflow
 from perennial.local.components import components
 from perennial.local.layout import Layout, refuse_taken_ports
@@ -85,6 +85,9 @@ def _start(layout: Layout, settings: Settings, *, steps: Steps) -> None:
             supervisor.start(components(layout), environment=environment.component_environment(layout))
             supervisor.start_group("database")
             postgres.create_databases(layout)
+            feed.prepare_database(layout)
+    if feed.read(layout) is not None:
+        supervisor.start_group("feed")
     supervisor.start_group("services")
     _migrate(layout, steps=steps)
     supervisor.start_group("airflow")
@@ -92,6 +95,16 @@ def _start(layout: Layout, settings: Settings, *, steps: Steps) -> None:
         await_healthy(layout, bar=bar)
     why = "Long ranges: the daily runs keep the other slots"
     Airflow(layout, login="admin").ensure_pool("perennial_backfill", slots=2, why=why)
+
+
+def start_feed(layout: Layout, settings: Settings, begun: feed.Feed) -> None:
+    """Let the running stack's simulated shop write, and its use case read what it writes, from now on."""
+    supervisor = Supervisor(layout)
+    if "feed" not in supervisor.states():
+        raise SetupError("The running stack was started without a feed. Stop it with `make down`, then start again.")
+    feed.keep(layout, begun)
+    environment.write_stack_env(layout, weeks=environment.weeks_of(settings, datetime.now(UTC).date()))
+    supervisor.start_group("feed")
 
 
 def _migrate(layout: Layout, *, steps: Steps) -> None:

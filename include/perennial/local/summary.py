@@ -81,11 +81,20 @@ def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def _monitoring(outcome: Outcome, layout: Layout) -> Iterator[tuple[str, str]]:
+    if outcome.change is not None:
+        yield f"changed from {outcome.change.days[0]} on", outcome.change.what
     for what, record in (("quiet day", outcome.before), ("changed day", outcome.after)):
         yield f"drift, {what}", _finding(record)
     caught = mails(layout.mail)
     yield "mails sent", f"{len(caught)}" + "".join(f"\n{mail.subject}" for mail in caught[-3:])
     yield "retraining", outcome.retrained
+    for day, near in outcome.nearness.items():
+        yield (
+            f"simulated truth, {day}",
+            f"the scores go {near.share:.0%} of the way from a constant to the true probabilities "
+            f"(expected log loss {near.constant:.4f}, {near.scores:.4f}, {near.truth:.4f})\n"
+            f"ROC AUC {near.area:.3f}, of the true probabilities {near.area_of_truth:.3f}; {near.rows:,} visitors",
+        )
 
 
 def _finding(record: Mapping[str, Any]) -> str:

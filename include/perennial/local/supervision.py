@@ -15,13 +15,13 @@ import psutil
 
 from perennial.errors import SetupError
 from perennial.local import sessions
-from perennial.local.components import STOP_SECONDS, Component, supervisor_config
+from perennial.local.components import GROUPS, STOP_SECONDS, Component, supervisor_config
 from perennial.local.credentials import write_private
 from perennial.local.layout import Layout
 
 ANSWER_SECONDS = 20.0
 # Each group is stopped in turn, and a component that does not obey is killed after its own patience.
-LONGEST_STOP_SECONDS = 3 * STOP_SECONDS + 10.0
+LONGEST_STOP_SECONDS = len(GROUPS) * STOP_SECONDS + 10.0
 
 
 class Supervisor:
