@@ -1,12 +1,14 @@
 """A year of daily snapshots by hand: in SQL, polars and pandas a day at a time, and by change points.
 
 Each contestant is given the Parquet files of the events, a folder and the days; it reads the events into memory and
-returns what is timed: compute each day's aggregates and write them to a Parquet file of the day.
+returns what builds the days: compute the aggregates, and write them to a Parquet file of the day, as the lake holds
+them: doubles, ordered by visitor (the change points of DuckDB are spared the order).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,11 @@ AGGREGATES = """
     count(*) filter (event = 'transaction') as transactions_30d
 """
 NAMES = [line.rsplit(" as ", 1)[1].strip(",") for line in AGGREGATES.strip().splitlines()]
+DOUBLES = ", ".join(f"{name}::double as {name}" for name in NAMES)
 ONE_DAY = f"""
-select visitor_id, {AGGREGATES} from events where day between $day - 29 and $day group by visitor_id
+select visitor_id, {DOUBLES}
+from (select visitor_id, {AGGREGATES} from events where day between $day - 29 and $day group by visitor_id)
+order by visitor_id
 """
 CHANGE_POINTS = """
 create temp table daily as
@@ -85,14 +90,17 @@ select visitor_id, since, coalesce(lead(since) over w, since) as until, sum(v1) 
     max(oldest) over w as oldest, max(cart) over w as cart
 from changes window w as (partition by visitor_id order by since);
 """
-EXPANDED = """
+EXPANDED = f"""
 copy (
-    select visitor_id, shown as day, shown - newest as days_since_event, shown - oldest as days_since_first_event,
-        case when shown - cart < 30 then shown - cart end as days_since_cart, v1 as views_1d, v7 as views_7d,
-        v30 as views_30d, s7 as visits_7d, s30 as visits_30d, i30 as items_30d, c7 as carts_7d, c30 as carts_30d,
-        t30 as transactions_30d
-    from (select *, unnest(range(greatest(since, {first}), least(until, {end}))) as shown from states where n > 0)
-) to '{out}' (format parquet, partition_by (day), compression snappy)
+    select visitor_id, day, {DOUBLES}
+    from (
+        select visitor_id, shown as day, shown - newest as days_since_event, shown - oldest as days_since_first_event,
+            case when shown - cart < 30 then shown - cart end as days_since_cart, v1 as views_1d, v7 as views_7d,
+            v30 as views_30d, s7 as visits_7d, s30 as visits_30d, i30 as items_30d, c7 as carts_7d, c30 as carts_30d,
+            t30 as transactions_30d
+        from (select *, unnest(range(greatest(since, $first), least(until, $end))) as shown from states where n > 0)
+    )
+) to '$out' (format parquet, partition_by (day), compression snappy)
 """
 
 
@@ -134,7 +142,8 @@ def change_points(files: str, out: Path, days: Sequence[int]) -> Callable[[], No
 
     def run() -> None:
         connection.execute(CHANGE_POINTS)
-        connection.execute(EXPANDED.format(first=days[0], end=days[-1] + 1, out=out))
+        bounds = {"$first": str(days[0]), "$end": str(days[-1] + 1), "$out": str(out)}
+        connection.execute(reduce(lambda sql, bound: sql.replace(*bound), bounds.items(), EXPANDED))
 
     return run
 
@@ -170,7 +179,8 @@ def polars_loop(files: str, out: Path, days: Sequence[int]) -> Callable[[], None
         for day in days:
             start, end = events["day"].search_sorted(pl.Series([day - 29, day + 1], dtype=pl.Int32))
             window = events.slice(start, end - start)
-            window.group_by("visitor_id").agg(aggregates(day)).write_parquet(place(out, day), compression="snappy")
+            found = window.group_by("visitor_id").agg(aggregates(day)).sort("visitor_id")
+            found.with_columns(pl.col(NAMES).cast(pl.Float64)).write_parquet(place(out, day), compression="snappy")
 
     return run
 
@@ -206,7 +216,7 @@ def pandas_loop(files: str, out: Path, days: Sequence[int]) -> Callable[[], None
 
     def run() -> None:
         for day in days:
-            snapshot(day).to_parquet(place(out, day), compression="snappy")
+            snapshot(day).astype("float64").reset_index().to_parquet(place(out, day), compression="snappy")
 
     return run
 
@@ -272,7 +282,7 @@ def polars_change_points(files: str, out: Path, days: Sequence[int]) -> Callable
             ages = {"days_since_event": "newest", "days_since_first_event": "oldest", "days_since_cart": "cart"}
             columns = [(at - pl.col(remembered)).alias(name) for name, remembered in ages.items()]
             cart = pl.when(pl.col("days_since_cart") < 30).then("days_since_cart").alias("days_since_cart")
-            found = part.with_columns(columns).with_columns(cart).select("visitor_id", *NAMES)
+            found = part.with_columns(columns).with_columns(cart).select("visitor_id", pl.col(NAMES).cast(pl.Float64))
             found.write_parquet(place(out, int(str(day))), compression="snappy")
 
     return run

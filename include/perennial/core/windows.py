@@ -124,7 +124,7 @@ class Snapshot:
 
 
 def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, days: Sequence[int]) -> Iterator[Snapshot]:
-    """Yield a snapshot for each of `days`.
+    """Return an iterator that gives a snapshot for each of `days`; it needs the columns no more.
 
     Args:
         presence: counts the rows that make an entity appear, over the longest window.
@@ -132,12 +132,16 @@ def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, day
         entities: how many places the state needs.
         days: asked day numbers, ascending.
     """
-    seen = _state(presence)
     states = {name: _state(column) for name, column in columns.items()}
-    asked = set(days)
-    ground = _Ground(presence, entities)
     # What was added has to be taken away: the walk begins with the first row.
-    for day in range(min([days[0], *presence.rows.day[:1].tolist()]), days[-1] + 1):
+    first = min([days[0], *presence.rows.day[:1].tolist()])
+    return _walk(_state(presence), states, _Ground(presence, entities), range(first, days[-1] + 1), set(days))
+
+
+def _walk(
+    seen: _Sum | _Since, states: Mapping[str, _Sum | _Since], ground: _Ground, days: range, asked: set[int]
+) -> Iterator[Snapshot]:
+    for day in days:
         if ground.ends_before(day):
             kept = ground.move(day)
             for state in (seen, *states.values()):

@@ -30,7 +30,9 @@ def compute(
     *,
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.Table]:
-    """Yield one table for each of the ascending `days`: day, entity and the declared columns, ordered by entity.
+    """Return an iterator over the ascending `days`: a table of day, entity and the declared columns, in entity order.
+
+    It does not keep the rows: what they say is in the states of the walk.
 
     Args:
         case: names the entity.
@@ -42,15 +44,14 @@ def compute(
     Raises:
         SpecError: a condition or a column cannot be evaluated.
     """
-    numbers = [(day - EPOCH).days for day in days]
     found = _evaluated(case, declared, _within(declared, days[0], tables[declared.source]), connection)
     names, entity = _places(found.column(ENTITY))
     parts = _Parts(found, Rows(found.column("day").cast(pa.int32()).to_numpy().astype(np.int64), entity))
-    columns = {name: parts.column(column) for name, column in declared.columns.items()}
+    wanted = {name: parts.column(column) for name, column in declared.columns.items()}
     presence = Column("count", declared.longest, parts.all)
     scales = {name: _scale(case, declared, column.sum) for name, column in declared.columns.items()}
-    for snapshot in sweep(presence, columns, entities=len(names), days=numbers):
-        yield _table(case, snapshot, names, scales=scales)
+    walked = sweep(presence, wanted, entities=len(names), days=[(day - EPOCH).days for day in days])
+    return (_table(case, snapshot, names, scales=scales) for snapshot in walked)
 
 
 def columns(case: UseCase, declared: Windows) -> tuple[str, ...]:
@@ -64,7 +65,8 @@ def columns(case: UseCase, declared: Windows) -> tuple[str, ...]:
 def _within(declared: Windows, first: date, rows: pa.Table) -> pa.Table:
     """Return the rows from the begin of the longest window on; they are in the order of their days."""
     begin = first - timedelta(days=declared.longest - 1)
-    return rows.filter(pc.greater_equal(rows.column("day"), pa.scalar(begin, pa.date32())))
+    days = rows.column("day").cast(pa.int32()).to_numpy()
+    return rows.slice(int(np.searchsorted(days, np.int32((begin - EPOCH).days))))
 
 
 def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -85,6 +87,8 @@ def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duc
         ).to_arrow_table()
     except duckdb.Error as error:
         raise SpecError(f"{case.name}/use_case.yaml: features.windows cannot be computed: {error}") from error
+    finally:
+        connection.unregister("source_rows")
 
 
 def _condition(column: WindowFeature) -> str:
