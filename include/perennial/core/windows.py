@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int32 | np.int64]
 BoolArray = npt.NDArray[np.bool_]
 NumberArray = npt.NDArray[np.int64 | np.float64]
 GROUND_DAYS = 8
@@ -77,11 +77,11 @@ def in_order(*columns: IntArray) -> tuple[IntArray, ...]:
         raise ValueError(f"ranges of {' and '.join(map(str, bits))} bits are too wide to sort by: take fewer rows.")
     rows = np.zeros(columns[0].size, np.int64)
     for column, low, width in zip(columns, lowest, bits, strict=True):
-        rows = (rows << width) | (column - low)
+        rows = (rows << width) | (column.astype(np.int64) - low)
     rows.sort()
-    found = []
-    for low, width in zip(reversed(lowest), reversed(bits), strict=True):
-        found.append((rows & ((1 << width) - 1)) + low)
+    found: list[IntArray] = []
+    for column, low, width in zip(reversed(columns), reversed(lowest), reversed(bits), strict=True):
+        found.append(((rows & ((1 << width) - 1)) + low).astype(column.dtype))
         rows >>= width
     return tuple(reversed(found))
 
@@ -159,8 +159,8 @@ class _Ground:
 
     def __init__(self, presence: Column, entities: int) -> None:
         self.rows, self.longest = presence.rows, presence.days
-        self.live = np.empty(0, np.int64)
-        self.position = np.empty(entities, np.int64)
+        self.live: IntArray = np.empty(0, np.int64)
+        self.position: IntArray = np.empty(entities, np.int32)
         self._end = NEVER
 
     def ends_before(self, day: int) -> bool:

@@ -46,7 +46,7 @@ def compute(
     """
     found = _evaluated(case, declared, _within(declared, days[0], tables[declared.source]), connection)
     names, entity = _places(found.column(ENTITY))
-    parts = _Parts(found, Rows(found.column("day").cast(pa.int32()).to_numpy().astype(np.int64), entity))
+    parts = _Parts(found, Rows(found.column("day").cast(pa.int32()).to_numpy(), entity))
     wanted = {name: parts.column(column) for name, column in declared.columns.items()}
     presence = Column("count", declared.longest, parts.all)
     scales = {name: _scale(case, declared, column.sum) for name, column in declared.columns.items()}
@@ -109,8 +109,8 @@ def _places(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
     """Return the different values in ascending order, and the place of each row's value among them."""
     different, code = _coded(values)
     order = pc.array_sort_indices(different).to_numpy()
-    rank = np.empty(order.size, np.int64)
-    rank[order] = np.arange(order.size)
+    rank = np.empty(order.size, np.int32)
+    rank[order] = np.arange(order.size, dtype=np.int32)
     return different.take(pa.array(order)), rank[code]
 
 
@@ -118,8 +118,8 @@ def _coded(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
     """Return the different values in some order, and the place of each row's value among them."""
     encoded = pa.chunked_array(values).combine_chunks().dictionary_encode() if values.length() else None
     if encoded is None:
-        return pa.array([], values.type), np.empty(0, np.int64)
-    return encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
+        return pa.array([], values.type), np.empty(0, np.int32)
+    return encoded.dictionary, encoded.indices.to_numpy()
 
 
 class _Parts:
