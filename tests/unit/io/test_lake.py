@@ -164,6 +164,15 @@ def test_rows_come_by_day_whenever_the_days_were_written(lake):
     assert lake.dataset("raw/t").to_table().column("x").to_pylist() == [0.0, 1.0, 2.0]
 
 
+def test_a_version_knows_the_revisions_of_its_own_time(lake):
+    """What was written later counts for no older version; before its first commit a day has none."""
+    for day, value in ((DAY, 1.0), (DAY + timedelta(days=1), 1.0), (DAY, 2.0)):
+        lake.write_day("raw/t", day, rows(value), metadata={})
+    counted = [lake.revisions("raw/t", [DAY], version=version)[DAY] for version in range(4)]
+
+    assert counted == [0, 1, 1, 2]
+
+
 def test_a_lake_of_an_earlier_release_keeps_its_revisions(tmp_path: Path) -> None:
     """Its commits name a span of days: the transactions beside it say which days were written."""
     days = [date(2026, 1, 1), date(2026, 1, 3)]
