@@ -119,6 +119,20 @@ class Features(Strict):
     ]
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    strong: dict[str, str] = Field(
+        {}, description="features that honestly tell the label almost alone, each with the reason why"
+    )
+
+    @model_validator(mode="after")
+    def _strong_ones_have_reasons(self) -> Self:
+        for name, reason in self.strong.items():
+            if name not in self.columns:
+                raise ValueError(
+                    f"features.strong excuses {name!r}, which is no feature. {nearest(name, self.columns)}"
+                )
+            if not reason.strip():
+                raise ValueError(f"features.strong excuses {name!r} without a reason. Say why it knows no future.")
+        return self
 
     @model_validator(mode="after")
     def _sql_or_windows(self) -> Self:
@@ -263,7 +277,9 @@ class UseCase(Strict):
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over the spec and the text of its files: the version of what was declared."""
-        declared = json.dumps([self.model_dump(mode="json"), dict(self._texts)], sort_keys=True)
+        # Where nothing is excused the key is left out: specs of before it keep their fingerprint.
+        left_out = None if self.features.strong else {"features": {"strong"}}
+        declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 
     def expectations(self, source: str) -> list[dict[str, Any]]:

@@ -62,6 +62,11 @@ def test_a_use_case_carries_the_texts_of_its_files(use_cases):
 
 
 WRONG = [
+    (
+        {"features__strong": {"spent_10d": "paid before"}},
+        r"features.strong excuses 'spent_10d', which is no feature. Did you mean 'spend_10d'\?",
+    ),
+    ({"features__strong": {"spend_10d": " "}}, r"features.strong excuses 'spend_10d' without a reason"),
     ({"trainning": {}}, r"shop/use_case.yaml is wrong:\n  trainning: unknown key. Did you mean 'training'\?"),
     ({"training__crom": "x"}, r"training.crom: unknown key. Did you mean 'cron'\?"),
     ({"training__cron": "daily"}, r"training.cron: cron 'daily' is none: it needs five fields"),

@@ -50,6 +50,8 @@ def _say_what_was_hunted(report: leaks.LeakReport) -> None:
         f"{report.matured_days} with matured labels, {report.corrected_days} with corrected rows; "
         f"{len(report.leaks) or 'no'} leaks."
     )
+    for excused in report.excused:
+        typer.echo(f"excused: {excused}")
     for note in report.notes:
         typer.echo(f"not judged: {note}")
 

@@ -27,9 +27,14 @@ Pins = Mapping[str, int]
 
 
 def definition(case: UseCase) -> str:
-    """Return sixteen hex digits that name how features are computed; another definition makes every day stale."""
+    """Return sixteen hex digits that name how features are computed; another definition makes every day stale.
+
+    An excuse in `features.strong` changes no value.
+    """
     text = case.text(case.features.sql) if case.features.sql is not None else ""
-    declared = json.dumps([case.entity, case.features.model_dump(mode="json"), text], sort_keys=True)
+    declared = json.dumps(
+        [case.entity, case.features.model_dump(mode="json", exclude={"strong"}), text], sort_keys=True
+    )
     return hashlib.sha256(declared.encode()).hexdigest()[:16]
 
 

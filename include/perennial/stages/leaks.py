@@ -15,18 +15,17 @@ in a way that must not matter. Five kinds are told apart:
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.contracts import Source
 from perennial.core.agreement import changed, rank_correlation, separation
+from perennial.core.disturbances import columns_that_differ, disturbed, not_yet_valid, numbers
 from perennial.errors import DataError, LeakError
 from perennial.io.corrections import Corrections
 from perennial.records import Record, Window
@@ -38,10 +37,9 @@ if TYPE_CHECKING:
 DAY = "day"
 DAYS = 20
 LATER_DAYS = 30  # so many days after a snapshot are shown, or the label's horizon where that is longer
-IMPLAUSIBLE = 0.98  # area under the ROC curve, or rank correlation, that no honest single feature reaches
+IMPLAUSIBLE = 0.98  # area under the ROC curve, or rank correlation, that hardly any honest feature reaches alone
+EXCUSE = "say in features.strong why it is honest"
 FEWEST = 10  # labels of each value
-# Names of columns that say since when a row holds; a date of another name may be known ahead, such as an end.
-BEGINS = re.compile(r"(valid|effective|since|from|start|begin|created|changed|updated|assigned|joined)", re.IGNORECASE)
 Kind = Literal["future rows", "whole table", "label inside", "corrected later", "reference without validity"]
 Tables = Mapping[str, pa.Table]
 Progress = Callable[[str, int, int], None]
@@ -70,6 +68,19 @@ class Leak(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Excused(Record):
+    """One feature that tells the label alone, and why the spec says that it may (`features.strong`)."""
+
+    feature: str
+    told: float
+    reason: str
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        return f"{self.feature} tells the label alone, {self.told:.3f}; features.strong says: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class LeakReport(Record):
     """What was hunted for, on which days, and what was found; `notes` say what could not be judged."""
 
@@ -81,6 +92,7 @@ class LeakReport(Record):
     features: tuple[str, ...]
     leaks: tuple[Leak, ...]
     notes: tuple[str, ...]
+    excused: tuple[Excused, ...] = ()
 
     def raise_if_any(self) -> None:
         """Raise LeakError with each leak's feature, source and columns."""
@@ -123,6 +135,7 @@ def run(
         features=case.features.columns,
         leaks=tuple(hunt.leaks.values()),
         notes=tuple(dict.fromkeys(hunt.notes)),
+        excused=tuple(hunt.excused),
     )
 
 
@@ -134,6 +147,7 @@ class _Hunt:
     adapters: Adapters
     leaks: dict[tuple[str, str, str | None], Leak] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    excused: list[Excused] = field(default_factory=list)
     labelled: dict[date, pa.Table] = field(default_factory=dict)
     corrected_days: int = 0
     pins: dict[str, int] = field(init=False)
@@ -236,8 +250,8 @@ class _Hunt:
         kept = {DAY, self.case.entity, *([source.time_column] if source.time_column else [])}
         behind = []
         for name in (name for name in source.columns if name not in kept and name in rows.column_names):
-            disturbed = {**tables, source.name: _disturbed(rows, name, after=after)}
-            if feature in changed(base, self.features(day, disturbed), entity=self.case.entity):
+            shown = {**tables, source.name: disturbed(rows, name, after=after)}
+            if feature in changed(base, self.features(day, shown), entity=self.case.entity):
                 behind.append(name)
         return tuple(behind)
 
@@ -254,7 +268,7 @@ class _Hunt:
         self.notes += first.notes
 
     def _reference(self, day: date, source: Source, tables: Tables, base: pa.Table) -> None:
-        for column, rows in _not_yet_valid(source, tables[source.name], day):
+        for column, rows in not_yet_valid(source, tables[source.name], day):
             why = f"rows with a later {column} are used. Declare `valid_from: {column}` for {source.name}"
             for feature in changed(base, self.features(day, {**tables, source.name: rows}), entity=self.case.entity):
                 self.found("reference without validity", feature, source.name, (column,), day=day, why=why)
@@ -271,7 +285,7 @@ class _Hunt:
 
     def _changing_reference(self, day: date, source: Source, tables: Tables, base: pa.Table, *, newest: date) -> None:
         other = self.adapters.warehouse.source_rows(self.case, [newest], cut=newest, pins=self.pins)[source.name]
-        columns = _columns_that_differ(tables[source.name], other, keys=source.keys)
+        columns = columns_that_differ(tables[source.name], other, keys=source.keys)
         why = "the day lies before the table's first snapshot, and the table changes: its rows were not known then"
         for feature in changed(base, self.features(day, {**tables, source.name: other}), entity=self.case.entity):
             self.found("reference without validity", feature, source.name, columns, day=day, why=why)
@@ -287,105 +301,37 @@ class _Hunt:
             self.notes.append("no day's labels have matured: whether a feature holds the label is not known")
             return
         rows = pa.concat_tables(self.labelled.values())
-        label = _numbers(pc.fill_null(rows.column(self.case.label.column), 0))
+        label = numbers(pc.fill_null(rows.column(self.case.label.column), 0))
         if self.case.label.kind == "binary" and min((label == 1).sum(), (label == 0).sum()) < FEWEST:
             self.notes.append(f"fewer than {FEWEST} labels of a kind: whether a feature holds the label is not known")
             return
         for feature in self.case.features.columns:
-            told = self._told(rows, label, feature)
-            if told >= IMPLAUSIBLE:
+            told, reason = self._told(rows, label, feature), self.case.features.strong.get(feature)
+            if told >= IMPLAUSIBLE and reason is not None:
+                self.excused.append(Excused(feature, told, reason))
+            elif told >= IMPLAUSIBLE:
                 self._name_label(feature, told)
+            elif reason is not None:
+                self.notes.append(f"{feature}: features.strong excuses it, and it tells no more than {told:.3f}")
 
     def _told(self, rows: pa.Table, label: Any, feature: str) -> float:
-        values = _numbers(rows.column(feature), label=label)
+        values = numbers(rows.column(feature), label=label)
         return (separation if self.case.label.kind == "binary" else rank_correlation)(label, values)
 
     def _name_label(self, feature: str, told: float) -> None:
         """Name the source column without which the feature tells the label no longer."""
         day, rows = max(self.labelled.items(), key=lambda item: item[1].num_rows)
-        label = _numbers(pc.fill_null(rows.column(self.case.label.column), 0))
+        label = numbers(pc.fill_null(rows.column(self.case.label.column), 0))
         tables = self.adapters.warehouse.source_rows(self.case, [day], cut=day, pins=self.pins)
         measure = "area under its ROC curve" if self.case.label.kind == "binary" else "rank correlation"
-        why = f"it tells the label alone, {measure} {told:.3f}. Take away what the label is made of"
+        why = f"it tells the label alone, {measure} {told:.3f}. Take away what the label is made of, or {EXCUSE}"
         behind: list[tuple[float, str, str]] = []
         for source in self.case.sources:
             for column in self.columns_behind(day, source, tables, self.features(day, tables), feature=feature):
-                disturbed = self.features(day, {**tables, source.name: _disturbed(tables[source.name], column)})
+                without = self.features(day, {**tables, source.name: disturbed(tables[source.name], column)})
                 left = self._told(
-                    rows.select([self.case.entity]).join(disturbed, keys=[self.case.entity]), label, feature
+                    rows.select([self.case.entity]).join(without, keys=[self.case.entity]), label, feature
                 )
                 behind.append((left if left == left else 0.0, source.name, column))  # noqa: PLR0124  NaN is no telling
         best = min(behind, default=(0.0, None, None))
         self.found("label inside", feature, best[1], (best[2],) if best[2] else (), day=day, why=why)
-
-
-def _disturbed(rows: pa.Table, column: str, *, after: date | None = None) -> pa.Table:
-    """Return rows with other values in a column, of the rows after a day or of all: shuffled, and half of them moved.
-
-    The order alone would not show in an average, a move alone not in a rank.
-    """
-    order = np.arange(rows.num_rows)
-    chosen = order if after is None else np.flatnonzero(pc.greater(rows.column(DAY), pa.scalar(after)).to_numpy())
-    order[chosen] = np.random.default_rng(0).permutation(chosen)
-    moved = np.zeros(rows.num_rows, dtype=bool)
-    moved[chosen[::2]] = True
-    position = rows.schema.get_field_index(column)
-    values = rows.column(column).take(pa.array(order))
-    return rows.set_column(position, rows.schema.field(position), pc.if_else(pa.array(moved), _moved(values), values))
-
-
-def _moved(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return other values of the same type."""
-    if pa.types.is_boolean(values.type):
-        return pc.invert(values)
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        return pc.add(pc.multiply(values, pa.scalar(2, values.type)), pa.scalar(1, values.type))
-    if pa.types.is_date32(values.type):
-        return pc.add(values.cast(pa.int32()), 1).cast(values.type)
-    if pa.types.is_timestamp(values.type):
-        return pc.add(values, pa.scalar(timedelta(days=1), pa.duration(values.type.unit)))
-    return pc.binary_join_element_wise(values, pa.scalar("~", values.type), pa.scalar("", values.type))
-
-
-def _not_yet_valid(source: Source, rows: pa.Table, day: date) -> Iterator[tuple[str, pa.Table]]:
-    """Yield each column that may say since when a row holds, and the rows that hold on the day."""
-    for name, kind in source.columns.items():
-        if kind in {"date", "timestamp"} and BEGINS.search(name) and name in rows.column_names:
-            later = pc.greater(rows.column(name).cast(pa.date32()), pa.scalar(day))
-            kept = rows.filter(pc.invert(pc.fill_null(later, fill_value=False)))
-            if kept.num_rows < rows.num_rows:
-                yield name, kept
-
-
-def _columns_that_differ(one: pa.Table, other: pa.Table, *, keys: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns whose values differ for a key that both tables have."""
-    shared = [name for name in one.column_names if name in other.column_names and name not in {DAY, *keys}]
-    joined = one.select([*keys, *shared]).join(
-        other.select([*keys, *shared]), keys=list(keys), join_type="inner", right_suffix=" later"
-    )
-    return tuple(
-        name
-        for name in shared
-        if pc.any(
-            pc.fill_null(pc.not_equal(joined.column(name), joined.column(f"{name} later")), fill_value=True)
-        ).as_py()
-    )
-
-
-def _numbers(values: pa.ChunkedArray, *, label: Any = None) -> Any:
-    """Return a column as doubles, missing values as NaN; of text, the mean label of the half with odd positions.
-
-    The other half keeps its numbers out of sight of its own labels: a category that occurs once would tell itself.
-    """
-    if not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):
-        return np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-    texts = np.array(["" if value is None else value for value in values.to_pylist()], dtype=object)
-    means = np.full(len(texts), np.nan)
-    odd = np.arange(len(texts)) % 2 == 1
-    for half in (odd, ~odd):
-        sums: dict[str, list[float]] = {}
-        for text, each in zip(texts[~half], label[~half], strict=True):
-            sums.setdefault(text, []).append(each)
-        known = {text: float(np.mean(each)) for text, each in sums.items()}
-        means[half] = [known.get(text, float(np.mean(label))) for text in texts[half]]
-    return means
