@@ -105,17 +105,40 @@ def with_past(rows: Mapping[date, pa.Table], stored: Mapping[date, pa.Table]) ->
 def _with_past(rows: pa.Table, stored: pa.Table) -> pa.Table:
     if TRACE not in stored.column_names:
         return rows  # written before rows had places: nobody has decided anything about them
-    past: dict[str, list[dict[str, Any]]] = {}
-    for row in stored.filter(pc.is_valid(stored.column(TRACE))).to_pylist():
-        past.setdefault(row_id(row), []).append(row)
-    if not past:
+    decided = stored.filter(pc.is_valid(stored.column(TRACE)))
+    if not decided.num_rows:
         return rows
-    listed = rows.to_pylist()
-    for row in listed:
+    mask = _may_be_among(decided, rows)
+    alike = rows.filter(mask).to_pylist()
+    past: dict[str, list[dict[str, Any]]] = {}
+    for row in decided.to_pylist() if alike else ():
+        past.setdefault(row_id(row), []).append(row)
+    for row in alike:
         known = past.get(row_id(row))
         if known:
-            decided = known.pop()
-            row[TRACE] = decided[TRACE]
-            if decided[PLACE] == DISCARDED:
-                row |= {name: decided[name] for name in (PLACE, REASONS, SUITE, RUN)}
-    return pa.Table.from_pylist(listed, schema=rows.schema)
+            before = known.pop()
+            row[TRACE] = before[TRACE]
+            if before[PLACE] == DISCARDED:
+                row |= {name: before[name] for name in (PLACE, REASONS, SUITE, RUN)}
+    for name in (TRACE, PLACE, REASONS, SUITE, RUN) if alike else ():
+        values = pa.array([row[name] for row in alike], pa.string())
+        column = pc.replace_with_mask(rows.column(name).combine_chunks(), mask, values)
+        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    return rows
+
+
+def _may_be_among(decided: pa.Table, rows: pa.Table) -> pa.Array:
+    """Tell which rows have, in each column by itself, a value of a decided row: all equal ones, and few others.
+
+    What is exactly equal only their ids say, and those are made row by row.
+    """
+    mask = pa.repeat(pa.scalar(value=True), rows.num_rows)
+    for field in rows.schema:
+        if field.name in {*BOOKKEEPING, "day"} - {PAYLOAD} or pa.types.is_nested(field.type):
+            continue
+        column = rows.column(field.name).combine_chunks()
+        if field.name not in decided.column_names:
+            mask = pc.and_(mask, pc.is_null(column))
+        elif decided.schema.field(field.name).type == field.type:
+            mask = pc.and_(mask, pc.is_in(column, value_set=decided.column(field.name).combine_chunks()))
+    return mask
