@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import backfills
 import httpx
 import psutil
 import pyarrow as pa
@@ -212,6 +213,69 @@ def test_a_range_is_planned_built_and_summed_up_in_one_mail(demo: Demo, layout: 
     assert airflow.results(dry, "summary")["done"] == airflow.results(again, "summary")["parts"] == 0
     assert [mail.message["To"] for mail in caught] == ["ada@example.org"]
     assert {other: len(airflow.runs(other)) for other in others} == before
+
+
+@pytest.fixture(scope="module")
+def story(demo: Demo, airflow: Airflow) -> backfills.Story:
+    """Return the days that the daily DAGs are backfilled over, and what may not move meanwhile."""
+    return backfills.Story.begun(demo.plan.case, demo.plan.built.start, Adapters(demo.settings), airflow)
+
+
+def test_missing_days_are_backfilled_backwards_in_every_daily_dag(story: backfills.Story) -> None:
+    """All three at once, by what the button posts; a day that its source spoils fails and takes no other with it."""
+    days, lake = story.days["feature_build"], story.adapters.lake
+    with story.without_households(days[1]):
+        made = story.post(reprocess_behavior="none", run_backwards=True)
+        story.await_ends()
+    built, scored = story.runs("feature_build", since=made), story.runs("batch_scoring", since=made)
+
+    assert built[0].key == days[-1]
+    assert {run.key: run.state for run in built} == dict.fromkeys(days, "success") | {days[1]: "failed"}
+    assert backfills.most_at_once(built) == 2
+    assert lake.missing_days(story.case.features_table, days) == (days[1],)
+    assert lake.missing_days(story.case.predictions_table, [run.key for run in scored]) == ()
+
+
+def test_failed_days_are_backfilled_forwards(story: backfills.Story) -> None:
+    """Only what failed runs again: the spoilt day, and one of each other DAG that somebody marked as failed."""
+    failed = {"feature_build": 1, "batch_scoring": 0, "drift_monitoring": 0}
+    for stage in ("batch_scoring", "drift_monitoring"):
+        story.mark_failed(stage, story.days[stage][0])
+    made = story.post(reprocess_behavior="failed")
+    story.await_ends()
+
+    for stage, position in failed.items():
+        again = [(run.key, run.state) for run in story.runs(stage, since=made)]
+        assert again == [(story.days[stage][position], "success")], stage
+    monitored = {record.day for record in story.adapters.ledger.monitors(story.case.name)}
+    assert set(story.days["drift_monitoring"]) <= monitored
+
+
+def test_all_days_are_backfilled_again_beside_other_runs_and_nothing_moves(story: backfills.Story) -> None:
+    """By the button and the command line, while people build the same days: no day is written again or twice."""
+    before = story.partitions()
+    made = story.post(["feature_build", "drift_monitoring"], reprocess_behavior="completed", max_active_runs=3)
+    by_hand = [story.airflow.trigger(story.dag("feature_build"), key=day) for day in story.days["feature_build"][:2]]
+    story.command("batch_scoring", "--reprocess-behavior", "completed", "--run-backwards", "--max-active-runs", "2")
+    story.await_ends()
+    for run in by_hand:
+        story.airflow.await_success(run)
+
+    for stage, days in story.days.items():
+        again = [run for run in story.runs(stage, since=made) if run.kind == "backfill"]
+        assert sorted((run.key, run.state) for run in again) == [(day, "success") for day in days], stage
+    assert story.partitions() == before
+
+
+def test_backfills_mail_nobody_promote_nothing_and_start_no_other_dag(story: backfills.Story, demo: Demo) -> None:
+    """Not even where a day failed; and a day that the schedule has built gets no second run from a backfill."""
+    yesterday = [demo.plan.yesterday]
+    kinds = {run.kind for run in story.runs("feature_build", days=yesterday)}
+
+    assert backfills.Surroundings.now(story.case, story.adapters, story.airflow) == story.before
+    assert "scheduled" in kinds
+    assert "backfill" not in kinds
+    assert [story.dry_run(stage, yesterday, reprocess_behavior="none") for stage in backfills.DAILY] == [[], [], []]
 
 
 def test_refused_rows_are_redriven_from_a_form(demo: Demo, airflow: Airflow) -> None:
