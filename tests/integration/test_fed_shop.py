@@ -21,7 +21,7 @@ from perennial.core.clickstream import World
 from perennial.io import feeds
 from perennial.io.lake import Lake
 from perennial.io.sources import Sources
-from perennial.local import credentials, environment, feed, postgres
+from perennial.local import credentials, demo, environment, feed, injection, postgres
 from perennial.local.layout import Layout
 from perennial.local.steps import Steps
 from perennial.settings import Settings
@@ -148,6 +148,20 @@ def test_scores_are_held_against_the_truth(fed, place, tmp_path):
         shares.append(fed.nearness(case, lake, [day])[day].share)
 
     assert shares == pytest.approx([1.0, 0.0], abs=1e-9)
+
+
+def test_the_demonstration_takes_its_days_from_where_the_use_case_reads(fed, place):
+    """From the feed where the use case reads it, else from the replayed year."""
+    settings = Settings(home=place.home)
+    live, replayed = (demo.shop_of(read_folder(USE_CASES / name), place, settings) for name in
+                      ("visitor_conversion", "conversion"))  # fmt: skip
+
+    assert isinstance(live, feed.Fed)
+    assert live.changed() == live.change([]) == fed.feed.change
+    assert live.tell(fed.feed.change).startswith("SIMULATED: ")
+    assert isinstance(replayed, injection.Replayed)
+    assert replayed.changed() is None
+    assert replayed.nearness(live, None, [TODAY]) == {}
 
 
 def test_what_is_fed_stays_over_a_restart_and_says_what_changed(place):

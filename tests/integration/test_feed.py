@@ -5,17 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
 import psycopg2
 import pytest
+from feeding import FIRST, WORLD, follow_quickly, moment, quick_clock
 from perennial.catalog import read_folder
+from perennial.cli import app
 from perennial.contracts import Database
 from perennial.core.clickstream import Dials, World, days
 from perennial.errors import DataError, SetupError, SpecError
@@ -23,15 +27,12 @@ from perennial.io import clickstreams, feeds
 from perennial.io.sources import Sources
 from perennial.local import postgres as programs
 from servers import postgres
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.integration
-FIRST = date(2026, 1, 1)
-DIALS = Dials(duplicates=0.1, late=0.2, late_days=2, outage=FIRST + timedelta(days=1),
-              drift_from=FIRST + timedelta(days=3), drift_views=3.0)  # fmt: skip
-WORLD = World(events_per_day=300, dials=DIALS)
 # Children are forked from a clean server that has imported everything and used nothing.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["test_feed", "perennial.io.feeds", "adbc_driver_postgresql.dbapi"])
+CONTEXT.set_forkserver_preload(["perennial.io.feeds", "adbc_driver_postgresql.dbapi"])
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +58,6 @@ def asked(address: str, query: str) -> list[tuple]:
     with closing(psycopg2.connect(address)) as session, session.cursor() as cursor:
         cursor.execute(query)
         return cursor.fetchall()
-
-
-def moment(days: float) -> datetime:
-    """Return a time, in days after the first day began."""
-    return datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(days=days)
 
 
 def received_until(end: datetime, world: World = WORLD) -> list[tuple[int, datetime]]:
@@ -102,19 +98,6 @@ def following(address: str, clock, world: World = WORLD) -> Iterator[None]:
         if failed:
             raise failed[0]
     assert not thread.is_alive()
-
-
-def quick_clock(begun: float):
-    """Return a clock on which two days pass in a second, the same one for all who know when it began."""
-    return lambda: moment(2 * (time.time() - begun))
-
-
-def follow_quickly(address: str, begun: float, connects, writes) -> None:
-    """Follow by a quick clock until killed."""
-    connects.set()
-    feeds.BATCH_SECONDS = feeds.LOOK_AGAIN_SECONDS = feeds.TRY_AGAIN_SECONDS = 0.01
-    clock = quick_clock(begun)
-    feeds.follow(WORLD, FIRST, address, stop=Event(), clock=clock, progress=lambda *_: writes.set())
 
 
 def await_rows(address: str, expected: int, seconds: float = 20) -> None:
@@ -285,6 +268,29 @@ def test_a_second_feed_waits_for_the_end_of_the_first(shop, caplog):
             assert len(table_of(shop)) == len(received_until(moment(1.5)))
 
     assert "Another process writes the table" in caplog.text
+
+
+def test_the_command_follows_until_it_is_told_to_stop(shop):
+    """By the connection's name; SIGTERM ends it behind the batch that it is in, and nobody sees the address."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    program = str(Path(sys.executable).parent / "perennial")
+    command = [program, "simulate", "--connection", "shop", "--follow", "--days", "1", "--events-per-day", "300"]
+    environment = {**os.environ, "PERENNIAL_CONN_SHOP": shop}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        await_rows(shop, 100, seconds=60)
+        run.send_signal(signal.SIGTERM)
+        said = run.communicate(timeout=30)[0].decode()
+
+    days_there = {at.date() for _, at in table_of(shop)}
+    assert (run.returncode, shop in said) == (0, False)
+    assert days_there <= {yesterday, yesterday + timedelta(days=1)}
+
+
+@pytest.mark.parametrize("more", [[], ["--connection", "shop", "--last", "2026-01-01"]])
+def test_following_goes_on_from_now_in_a_database(more):
+    """Not into files, and not up to a day of the past."""
+    with pytest.raises(SpecError, match="--follow needs --connection, and goes on from now"):
+        CliRunner().invoke(app, ["simulate", "--follow", *more], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("dials", [Dials(leak="label"), Dials(schema_change="new", schema_from=FIRST)])

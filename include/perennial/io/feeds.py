@@ -213,6 +213,7 @@ class _Feed:
             shoptables.prepare(tables)
             eras = shoptables.agreed(tables, self.world, self.first)
             place = shoptables.newest(tables)
+            tables.commit()  # or it would wait for the first event within a transaction
             begin = eras[0].since if place is None else place.date()
             log.info("%s: goes on behind %s", TABLE, place or f"nothing, from {begin} on")
             written = -1 if place is None else shoptables.microseconds(place)

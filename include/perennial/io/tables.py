@@ -81,6 +81,8 @@ def writing(address: str) -> Iterator[Tables]:
 def _told(url: sa.URL, error: Exception, *, state: str) -> SetupError | SourceError:
     """Translate a driver's error by who can fix it: an ERROR is about a statement, FATAL about the server."""
     said = " ".join(str(error).replace(str(url.password or "\0"), "***").split("Query was:")[0].split())
+    for mark in ("'", '"'):
+        said = said.replace(f"{mark}{url.username}{mark}", "***")
     refused = not state.startswith(SERVER_STATES) if state else "ERROR:" in said and not LOST.search(said)
     if refused:
         return SetupError(f"PostgreSQL refuses to write: {said} Check the tables, and what the connection's role may.")

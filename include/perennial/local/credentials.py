@@ -39,7 +39,7 @@ def passwords(layout: Layout) -> dict[str, str]:
 
 
 def keys(layout: Layout) -> dict[str, str]:
-    """Return Airflow's keys and the passwords of the shop's roles; made up once, or what they closed stays closed."""
+    """Return Airflow's keys and the passwords of the shop's roles; made up once, since they open what is stored."""
     return _complete(layout.secrets, KEYS, _new_key)
 
 
