@@ -23,6 +23,7 @@ from time import monotonic, sleep
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tenacity
 
 from perennial.core.clickstream import MAX_AGE, Events, World, days
@@ -104,7 +105,7 @@ def truth(address: str, day: date, *, horizon_days: int = HORIZON_DAYS) -> pa.Ta
             f"The truth of {day} is not beside the table {TABLE}. Run `perennial simulate --connection …` for the days "
             "around it."
         )
-    parts = [visitors_from(each, found.filter(pa.compute.equal(found.column("day"), each))) for each in arrived]
+    parts = [visitors_from(each, found.filter(pc.equal(found.column("day"), each))) for each in arrived]
     return chances(eras[-1].world, parts, day, horizon_days=horizon_days)
 
 
