@@ -161,7 +161,6 @@ def test_the_demonstration_takes_its_days_from_where_the_use_case_reads(fed, pla
     assert live.tell(fed.feed.change).startswith("SIMULATED: ")
     assert isinstance(replayed, injection.Replayed)
     assert replayed.changed() is None
-    assert replayed.nearness(live, None, [TODAY]) == {}
 
 
 def test_what_is_fed_stays_over_a_restart_and_says_what_changed(place):

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 from perennial.catalog import read_folder
 from perennial.errors import SetupError
+from perennial.io.lake import Lake
 from perennial.io.sources import Sources
 from perennial.local import components, credentials, environment, injection, layout, mailbox, sessions, stack
 from perennial.local.demo import Plan
@@ -226,6 +227,19 @@ def test_injected_days_are_the_real_ones_changed_and_say_so(tmp_path: Path) -> N
     assert _spend(changed) == pytest.approx(3 * _spend_of(real, changed), rel=1e-9)
     assert json.loads(injection.manifest_path(tmp_path).read_text())["what"] == done.what
     assert injection.injected(tmp_path) == done
+
+
+def test_a_replayed_shop_changes_its_days_once(tmp_path: Path) -> None:
+    """What was changed before is found again, and said with its place; nobody knows the truth about real people."""
+    case = read_folder(CHECKOUT / "tests" / "e2e" / "use_cases" / "coupons")
+    shop = injection.Replayed(case, Settings(home=tmp_path, replay_weeks=472))
+    before = shop.changed()
+    done = shop.change([YESTERDAY])
+
+    assert before is None
+    assert shop.changed() == done
+    assert str(tmp_path / "injected") in shop.tell(done)
+    assert shop.nearness(case, Lake(tmp_path), [YESTERDAY]) == {}
 
 
 def _spend(rows: pa.Table) -> float:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from perennial.settings import load_settings
 from perennial_airflow import warm
 
 CHECKOUT = Path(__file__).parents[2]
@@ -90,3 +91,11 @@ def test_two_hundred_forked_tasks_compute(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     assert done.stdout.splitlines()[-1:] == ["200 done, 0 failed, 0 hung, 0 cold"], done.stdout + done.stderr
+
+
+def test_a_task_does_not_inherit_the_settings_of_the_process_that_forks_it():
+    """Else a feed that is begun on a running stack would be read live only after the scheduler's next start."""
+    load_settings()
+    warm.preload_where_tasks_are_forked()
+
+    assert load_settings.cache_info().currsize == 0
