@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -149,19 +149,32 @@ def set_aside(settings: Settings, name: str) -> Lake:
     return Lake(kept)
 
 
-def contents(lake: Lake, case: UseCase) -> dict[tuple[str, date], str]:
-    """Return a hash over the rows of each day of each table, in any order, but for which run brought them."""
-    found = {}
-    for table in (case.features_table, *(case.raw_table(source.name) for source in case.sources)):
-        for day in lake.days(table):
-            rows = lake.read(table, Window.of_day(day))
-            names = sorted(set(rows.column_names) - set(UNLIKE))
-            rows = rows.select(names).sort_by([(name, "ascending") for name in names]).combine_chunks()
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, rows.schema) as writer:
-                writer.write_table(rows)
-            found[table, day] = hashlib.sha256(sink.getvalue()).hexdigest()
+def contents(lake: Lake, case: UseCase, window: Window) -> dict[tuple[str, date], str]:
+    """Return a hash over the rows of each day of each table, in any order, but for which run brought them.
+
+    A reference table has the snapshot that the newest day sees, whichever day it was first read for.
+    """
+    newest = window.end - timedelta(days=1)
+    found = {
+        (case.features_table, day): _content(lake, case.features_table, day) for day in lake.days(case.features_table)
+    }
+    for source in case.sources:
+        table = case.raw_table(source.name)
+        if source.is_reference:
+            found[table, newest] = _content(lake, table, lake.snapshot_day(table, newest), unlike=("day",))
+        else:
+            found |= {(table, day): _content(lake, table, day) for day in lake.days(table)}
     return found
+
+
+def _content(lake: Lake, table: str, day: date, *, unlike: Sequence[str] = ()) -> str:
+    rows = lake.read(table, Window.of_day(day))
+    names = sorted(set(rows.column_names) - {*UNLIKE, *unlike})
+    rows = rows.select(names).sort_by([(name, "ascending") for name in names]).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def differing(one: Mapping[tuple[str, date], str], other: Mapping[tuple[str, date], str]) -> list[str]:
@@ -183,7 +196,7 @@ def measured(window: Window, settings: Settings, case: UseCase, steps: Steps) ->
         found["range"] = by_range(airflow, window, title=f"{days} days as a range", steps=steps)
         at_once = set_aside(settings, "range")
     with steps.step("Compare the partitions"):
-        one, other = contents(by_days, case), contents(at_once, case)
+        one, other = contents(by_days, case, window), contents(at_once, case, window)
     with running(settings, warm=False, steps=steps) as airflow:
         # The days before those of the year: Airflow knows no run of theirs yet.
         first = window.start - timedelta(days=COLD_DAYS + 1)

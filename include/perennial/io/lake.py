@@ -150,7 +150,9 @@ class Lake:
             if not before[day] or not same_rows(self._content(delta, stored, day), rows, unlike)
         }
         if changed:
-            content = pa.concat_tables(changed.values(), promote_options="default")
+            # A day is one piece: pieces are written beside each other, and may come to lie in any order.
+            whole = [rows.combine_chunks() for rows in changed.values()]
+            content = pa.concat_tables(whole, promote_options="default")
             if delta is None:
                 delta = self._create(table, content.schema)
                 if delta.version():  # another process was faster and has written: look again
