@@ -40,6 +40,20 @@ def server(tmp_path_factory) -> Iterator[str]:
     """Give a PostgreSQL of this run's own."""
     with postgres(tmp_path_factory.mktemp("feed") / "pg") as url:
         yield url
+        # One that was started again here is not known to the package, which would leave it running.
+        control(url, "-m", "immediate", "stop")
+
+
+def folder_of(server: str) -> str:
+    """Return the server's data folder, where its socket lies as well."""
+    return server.split("host=")[1]
+
+
+def control(server: str, *words: str) -> None:
+    """Call pg_ctl and wait for its end."""
+    user = {"user": "pgserver", "group": "pgserver", "extra_groups": ()} if os.geteuid() == 0 else {}
+    command = [str(programs.binaries() / "pg_ctl"), "-D", folder_of(server), "-w", *words]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd="/", **user)
 
 
 @pytest.fixture
@@ -167,15 +181,12 @@ def test_a_server_that_goes_away_is_waited_for(shop, server, monkeypatch):
 @contextmanager
 def stopped_server(server: str) -> Iterator[None]:
     """Stop the server like a crash would, and start it again with the same options."""
-    folder = server.split("host=")[1]
-    user = {"user": "pgserver", "group": "pgserver", "extra_groups": ()} if os.geteuid() == 0 else {}
-    control = [str(programs.binaries() / "pg_ctl"), "-D", folder, "-w"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True, "cwd": "/", **user}
-    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    control(server, "-m", "immediate", "stop")
     try:
         yield
     finally:
-        subprocess.run([*control, "-o", f'-h "" -k {folder}', "start"], **quiet)
+        folder = folder_of(server)
+        control(server, "-o", f'-h "" -k {folder}', "start")
 
 
 def test_other_dials_apply_to_the_days_that_are_not_there_yet(shop):
