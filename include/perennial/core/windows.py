@@ -270,8 +270,8 @@ def _oldest(rows: Rows, days: int) -> _Changes:
     begins = day.copy()
     same = entity[1:] == entity[:-1]
     begins[1:][same] = np.maximum(day[1:], day[:-1] + days)[same]
-    begins, entity, waited = in_order(begins, entity, begins - day)
-    return _Changes(begins, entity, begins - waited)
+    order = _order_of(begins)
+    return _Changes(begins[order], entity[order], day[order])
 
 
 def _coverage(items: Items, days: int) -> tuple[_Changes, _Changes]:
@@ -280,5 +280,15 @@ def _coverage(items: Items, days: int) -> tuple[_Changes, _Changes]:
     enters = np.ones(entity.size, bool)
     enters[1:] = (entity[1:] != entity[:-1]) | (item[1:] != item[:-1]) | (day[1:] - day[:-1] >= days)
     leaves = np.roll(enters, -1)  # the first row enters, so the last leaves
-    come, go = in_order(day[enters], entity[enters]), in_order(day[leaves] + days, entity[leaves])
-    return _Changes(come[0], come[1], 1.0), _Changes(go[0], go[1], 1.0)
+    return _one_each(day[enters], entity[enters]), _one_each(day[leaves] + days, entity[leaves])
+
+
+def _one_each(day: IntArray, entity: IntArray) -> _Changes:
+    order = _order_of(day)
+    return _Changes(day[order], entity[order], 1.0)
+
+
+def _order_of(day: IntArray) -> npt.NDArray[np.intp]:
+    """Return the order of some days: numbers that fit into two bytes are sorted by counting them."""
+    near = day - day.min(initial=2**31 - 1)
+    return np.argsort(near.astype(np.int16) if near.max(initial=0) < 2**15 else near, kind="stable")
