@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from perennial.io import rows
 from perennial.io.rows import DISCARDED, PLACE, PUBLISHED, REASONS, RUN, SUITE, TRACE, Marks
@@ -55,7 +55,7 @@ def decided(table: pa.Table, places: list[str | None]) -> pa.Table:
     return table
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no bug
 @given(
     new=st.lists(ROW, max_size=12),
     before=st.lists(st.tuples(ROW, st.sampled_from([None, DISCARDED, PUBLISHED])), max_size=6),
