@@ -30,6 +30,7 @@ from perennial.spec import UseCase
 
 Pins = Mapping[str, int]
 Tables = Mapping[str, pa.Table]
+Snapshots = dict[tuple[str, date], pa.Table]  # of reference tables, by source and the day they were read for
 MEMORY_LIMIT = "1500MB"  # several tasks run beside each other; what does not fit spills to disk
 ROWS_AT_ONCE = 2_000_000  # source rows that a range of days holds in memory; at least one day's window is held
 
@@ -58,7 +59,7 @@ class Warehouse:
         return {table: version for table, version in versions.items() if version is not None}
 
     def source_rows(self, case: UseCase, days: Sequence[date], *, cut: date, pins: Pins) -> dict[str, pa.Table]:
-        """Return what the SQL may see for `days`, by source: published rows in the order of their days.
+        """Return what the SQL may see for `days`, by source: published rows by day and key.
 
         Args:
             case: whose sources.
@@ -74,7 +75,7 @@ class Warehouse:
         for source in case.sources:
             version = _pinned(case, case.raw_table(source.name), pins)
             if source.is_reference:
-                found[source.name] = self._snapshot_of(case, source, max(days), cut=cut, version=version)
+                found[source.name] = self._snapshot_of(case, source, max(days), cut=cut, version=version, kept={})
             else:
                 last = cut + timedelta(days=source.known_ahead_days)
                 found[source.name] = self._published(case, source, Window(first, last + timedelta(days=1)), version)
@@ -114,11 +115,12 @@ class Warehouse:
         earliest, latest = min(min(each.days) for each in asked), max(each.cut for each in asked)
         tables = self.source_rows(case, [earliest, latest], cut=latest, pins=pins)
         sources = _ByDay.of(case, tables)
+        kept: Snapshots = {}
         results = []
         for each in asked:
             shown = sources.between(min(each.days), each.cut)
             # A reference row counts from the day that it is valid, whatever else may be seen.
-            shown |= self._references(case, max(each.days), cut=max(each.days), pins=pins)
+            shown |= self._references(case, max(each.days), pins=pins, kept=kept)
             results.append(self.features_over(case, each.days, shown))
         return tuple(results)
 
@@ -129,6 +131,7 @@ class Warehouse:
             SpecError: the SQL does not run, or gives other columns than the spec names.
             DataError: it gives an entity twice on one day.
         """
+        kept: Snapshots = {}
         for chunk in self._chunks(case, sorted(days), pins=pins):
             if case.features.sql is None:
                 yield from self._windowed(case, chunk, cut=chunk[-1], pins=pins)
@@ -138,7 +141,7 @@ class Warehouse:
             for day, declared in self._declared(case, chunk, tables):
                 shown = sources.between(day, day)
                 if len(chunk) > 1:
-                    shown |= self._references(case, day, cut=day, pins=pins)
+                    shown |= self._references(case, day, pins=pins, kept=kept)
                 yield day, self._features(case, [day], {**shown, **declared})
 
     def _windowed(
@@ -200,20 +203,29 @@ class Warehouse:
         self, case: UseCase, source: Source, window: Window, version: int, *, columns: Sequence[str] | None = None
     ) -> pa.Table:
         wanted = None if columns is None else [DAY, *columns, PLACE]
-        return published(self.lake.read(case.raw_table(source.name), window, version=version, columns=wanted))
+        rows = published(self.lake.read(case.raw_table(source.name), window, version=version, columns=wanted))
+        if columns is not None:
+            return rows
+        # The order in which a writer put the rows must not be seen: sums depend on it, to the last bit.
+        return rows.sort_by([(name, "ascending") for name in dict.fromkeys((DAY, *source.keys))])
 
-    def _references(self, case: UseCase, day: date, *, cut: date, pins: Pins) -> dict[str, pa.Table]:
+    def _references(self, case: UseCase, day: date, *, pins: Pins, kept: Snapshots) -> dict[str, pa.Table]:
         return {
             source.name: self._snapshot_of(
-                case, source, day, cut=cut, version=_pinned(case, case.raw_table(source.name), pins)
+                case, source, day, cut=day, version=_pinned(case, case.raw_table(source.name), pins), kept=kept
             )
             for source in case.sources
             if source.is_reference
         }
 
-    def _snapshot_of(self, case: UseCase, source: Source, day: date, *, cut: date, version: int) -> pa.Table:
+    def _snapshot_of(
+        self, case: UseCase, source: Source, day: date, *, cut: date, version: int, kept: Snapshots
+    ) -> pa.Table:
+        """Return the reference rows that `day` sees; a snapshot that was read for another day is in `kept`."""
         found = self.lake.snapshot_day(case.raw_table(source.name), day, version=version)
-        rows = self._published(case, source, Window.of_day(found), version)
+        if (source.name, found) not in kept:
+            kept[source.name, found] = self._published(case, source, Window.of_day(found), version)
+        rows = kept[source.name, found]
         if source.valid_from is None:
             return rows
         return rows.filter(
