@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import toy
 from perennial.errors import DataError, LakeError, SpecError
@@ -45,6 +46,21 @@ def test_features_match_a_value_worked_by_hand(filled, shop):
 def test_the_same_day_gives_the_same_bits(filled, shop):
     """Sums are added up in one order, so that building a day again changes nothing."""
     assert features(filled.warehouse, shop, DAY).equals(features(filled.warehouse, shop, DAY))
+
+
+def test_the_order_in_which_rows_were_written_is_not_seen(filled, shop):
+    """SQL is shown the same rows in the same order, whichever way a writer put them into a day."""
+    orders = toy.order_rows()
+    orders = orders.filter(pc.equal(orders.column("ordered_at").cast(pa.date32()), pa.scalar(DAY)))
+    shown = []
+    for order in ("ascending", "descending"):
+        filled.lake.write_day("raw/shop/orders", DAY, orders.slice(0, 0), metadata={})
+        filled.lake.write_day("raw/shop/orders", DAY, orders.sort_by([("order_id", order)]), metadata={})
+        pins = filled.warehouse.pins(shop)
+        shown.append(filled.warehouse.source_rows(shop, [DAY], cut=DAY, pins=pins)["orders"])
+
+    assert orders.num_rows > 1
+    assert shown[0].equals(shown[1])
 
 
 def test_a_pinned_version_shows_what_was_there_then(filled, shop):
