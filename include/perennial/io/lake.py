@@ -32,14 +32,13 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from perennial.errors import LakeError
-from perennial.io.partitions import DAY, same_rows, with_day
+from perennial.io.partitions import DAY, SPAN, by_day, same_rows, span, with_day
 from perennial.records import Commit, Window
 
 __all__ = ["DAY", "Held", "Lake"]
 
 DayFilter = tuple[str, str, str | list[str]]
 WRITE_ATTEMPTS = 12  # each attempt reads the newest version, so the last of many writers still ends whole
-SPAN = ".."
 # Older versions stay readable for as long as a manifest may name them; `perennial forget` takes out what must go.
 # A checkpoint every few commits: to open a table costs a millisecond for three commits since the last one.
 KEPT = {
@@ -275,7 +274,7 @@ class Lake:
     ) -> FileSystemDataset:
         """Return a table at a version, or `only` some of its days: rows by day, and within a day as written."""
         try:
-            return _by_day(self._files(DeltaTable(self._uri(table), version=version), only))
+            return by_day(self._files(DeltaTable(self._uri(table), version=version), only))
         except TableNotFoundError as error:
             raise LakeError(f"There is no table {table!r} in the lake. Run the stage that writes it first.") from error
         except DeltaError as error:
@@ -382,26 +381,13 @@ def _paths(delta: DeltaTable) -> list[str]:
     return [str(path) for path in pa.table(delta.get_add_actions(flatten=True)).column("path").to_pylist()]
 
 
-def _span(days: Iterable[date]) -> str:
-    ordered = sorted(days)
-    return ordered[0].isoformat() if len(ordered) == 1 else f"{ordered[0]}{SPAN}{ordered[-1]}"
-
-
-def _by_day(dataset: FileSystemDataset) -> FileSystemDataset:
-    """Return the dataset with its files by day: the log names them by age, which depends on what was run when."""
-    files = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
-    if not files:
-        return dataset
-    return FileSystemDataset(files, dataset.schema, dataset.format, dataset.filesystem)
-
-
 @contextmanager
 def _translated(table: str, days: Sequence[date]) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise LakeError(
-            f"Day {_span(days)} of table {table!r} was not written: {error} What was there before is still there; "
+            f"Day {span(days)} of table {table!r} was not written: {error} What was there before is still there; "
             "mend the cause (disk space, rights, another writer) and run it again."
         ) from error
 

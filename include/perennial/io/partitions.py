@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from math import isnan
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.dataset import FileSystemDataset
 
 DAY = "day"
+SPAN = ".."
 
 
 def with_day(rows: pa.Table, day: date) -> pa.Table:
@@ -44,3 +46,17 @@ def _in_order(table: pa.Table) -> pa.Table:
     """Return the rows sorted by all columns: equal for the same rows in any order."""
     order = [(name, "ascending") for name in table.column_names]
     return table.sort_by(order).combine_chunks()
+
+
+def span(days: Iterable[date]) -> str:
+    """Return some days as one text: a single one, or the first and the last."""
+    ordered = sorted(days)
+    return ordered[0].isoformat() if len(ordered) == 1 else f"{ordered[0]}{SPAN}{ordered[-1]}"
+
+
+def by_day(dataset: FileSystemDataset) -> FileSystemDataset:
+    """Return the dataset with its files by day: the log names them by age, which depends on what was run when."""
+    files = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
+    if not files:
+        return dataset
+    return FileSystemDataset(files, dataset.schema, dataset.format, dataset.filesystem)
