@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def test_the_models_that_read_such_a_file_are_named(built, adapters):
     entry = adapters.ledger.latest("shop", "forgot an entity")
     assert entry is not None
     assert "can no longer be reproduced: 2" in entry.reason
-    assert busiest() not in entry.reason.split(";")[1]
+    assert busiest() not in re.findall(r"\w+", entry.reason.split(";")[1])  # its digits may stand within the hash
 
 
 def test_an_unknown_entity_is_an_error_and_a_known_one_may_be_asked_for_twice(built, adapters):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.execution_time import xcom
+from perennial.settings import load_settings
 from perennial_airflow import operators
 from perennial_airflow.links import page_of
 
@@ -16,6 +18,15 @@ LINKS = [
     (operators.MonitorOperator, "Drift report", {"report": "drift/toy/2026-03-01/version-7.html"}),
     (operators.IngestOperator, "Validation", [{"page": None}, {"page": "validation/toy/sales/a b.html"}]),
 ]
+
+
+@pytest.fixture(autouse=True)
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return where Airflow is, whatever other tests have said of it before."""
+    monkeypatch.setenv("PERENNIAL_AIRFLOW_URL", "http://127.0.0.1:8080")
+    load_settings.cache_clear()
+    yield load_settings().airflow_url
+    load_settings.cache_clear()
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def returns(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(("operator", "name", "record"), LINKS, ids=lambda each: getattr(each, "__name__", None))
-def test_a_task_links_the_page_of_its_record(operator: Any, name: str, record: Any, returns: Any):
+def test_a_task_links_the_page_of_its_record(operator: Any, name: str, record: Any, returns: Any, address: str):
     """The address is that of the plugin's own page below Airflow's address, quoted."""
     returns(record)
     task = operator(task_id="task", case="toy")
@@ -38,7 +49,7 @@ def test_a_task_links_the_page_of_its_record(operator: Any, name: str, record: A
 
     assert link.name == name
     assert page is not None
-    assert link.get_link(task, ti_key=KEY) == f"http://127.0.0.1:8080/perennial/pages/{page.replace(' ', '%20')}"
+    assert link.get_link(task, ti_key=KEY) == f"{address}/perennial/pages/{page.replace(' ', '%20')}"
 
 
 @pytest.mark.parametrize("record", [None, {}, {"profile": None}, []])
