@@ -39,8 +39,10 @@ def prepare(events: int) -> float:
     from perennial.catalog import load_use_case
     from perennial.core.clickstream import World
     from perennial.io.clickstreams import Span, write_files
+    from perennial.settings import load_settings
     from perennial.stages import ingest
 
+    load_settings.cache_clear()
     adapters, case = Adapters.from_env(), load_use_case(CASE)
     span = Span(YEAR - timedelta(days=LEAD), YEAR + timedelta(days=DAYS))
     write_files(World(seed=1, events_per_day=events / DAYS), span, adapters.settings.data_root)
@@ -114,6 +116,7 @@ def measured(home: Path, events: int) -> dict[str, dict[str, float]]:
                    "--every", str(every.get(name, 1))]  # fmt: skip
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         costs[name] = json.loads(done.stdout.splitlines()[-1])
+        print(f"{events:,} events, {name}: {costs[name]}", file=sys.stderr)
         found = sums(name, home)
         truth = truth or found
         if found != truth:

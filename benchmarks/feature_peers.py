@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def loaded(files: str) -> duckdb.DuckDBPyConnection:
 
     connection = duckdb.connect()
     connection.execute("set threads = 2; set memory_limit = '16GB'; set preserve_insertion_order = false")
+    connection.execute(f"set temp_directory = '{gettempdir()}/duckdb-spill'")
     connection.execute(
         f"create table events as select (day - date '1970-01-01')::int as day, visitor_id, visit_id, item_id, event "
         f"from read_parquet('{files}', hive_partitioning = true, hive_types = {{'day': date}}) order by day"
