@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 RELATIVE_TOLERANCE = 1e-9  # sums may be added up in another order
-BYTES_A_COMMIT = 128 * 2**20  # a long range is published in parts of about so many bytes
+BYTES_A_COMMIT = 64 * 2**20  # a long range is published in parts of about so many bytes
 Progress = Callable[[str, int, int], None]
 
 
