@@ -85,15 +85,16 @@ def from_postgres(events: int) -> list[Claim]:
     import psycopg2
     from perennial.contracts import Database
     from perennial.core.clickstream import World
-    from perennial.io.clickstreams import Span, write_table
+    from perennial.io.clickstreams import Span
+    from perennial.io.feeds import write_table
     from servers import postgres
 
-    with simulated(DAYS) as (adapters, case), postgres(adapters.settings.home / "pg") as url:
+    with simulated(100 * DAYS) as (adapters, case), postgres(adapters.settings.home / "pg") as url:
         os.environ |= {"PERENNIAL_CONN_CLICKSTREAM": url}
         world = World(seed=1, events_per_day=events / DAYS)
         write_table(world, Span(FIRST, FIRST + timedelta(days=DAYS)), url)
         table = Database(connection="clickstream", query="simulated_events.sql")
-        source = case.sources[0].model_copy(update={"files": None, "database": table})
+        source = case.sources[0].model_copy(update={"files": {}, "database": table})
         rows, seconds = ingested(case.model_copy(update={"sources": (source,)}), adapters)
         connection = psycopg2.connect(url.replace("postgresql+psycopg2", "postgresql"))
         begun = time.perf_counter()
