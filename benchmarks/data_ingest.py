@@ -111,7 +111,7 @@ def from_postgres(events: int) -> list[Claim]:
 
 
 def measure(events: int = 1_000_000) -> list[Claim]:
-    """Return the claims, each source in a process of its own."""
+    """Return the claims about both kinds of source."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     return [*from_parquet(events), *from_postgres(events)]
 

@@ -66,7 +66,7 @@ class Items:
 def in_order(*columns: IntArray) -> tuple[IntArray, ...]:
     """Return columns of whole numbers with their rows sorted by the first, then the second, and so on.
 
-    A row travels as one number: sorting these is several times faster than finding an order and applying it.
+    A row travels as one number: sorting these is faster than finding an order and applying it.
 
     Raises:
         ValueError: the ranges of the columns are too wide to make one number of a row.
