@@ -2,7 +2,7 @@
 
 Each contestant is given the Parquet files of the events, a folder and the days; it reads the events into memory and
 returns what builds the days: compute the aggregates, and write them to a Parquet file of the day, as the lake holds
-them: doubles, ordered by visitor (the change points of DuckDB are spared the order).
+them: whole numbers of 32 bits, ordered by visitor (the change points of DuckDB are spared the order).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ AGGREGATES = """
     count(*) filter (event = 'transaction') as transactions_30d
 """
 NAMES = [line.rsplit(" as ", 1)[1].strip(",") for line in AGGREGATES.strip().splitlines()]
-DOUBLES = ", ".join(f"{name}::double as {name}" for name in NAMES)
+WHOLE = ", ".join(f"{name}::int as {name}" for name in NAMES)
 ONE_DAY = f"""
-select visitor_id, {DOUBLES}
+select visitor_id, {WHOLE}
 from (select visitor_id, {AGGREGATES} from events where day between $day - 29 and $day group by visitor_id)
 order by visitor_id
 """
@@ -93,7 +93,7 @@ from changes window w as (partition by visitor_id order by since);
 """
 EXPANDED = f"""
 copy (
-    select visitor_id, day, {DOUBLES}
+    select visitor_id, day, {WHOLE}
     from (
         select visitor_id, shown as day, shown - newest as days_since_event, shown - oldest as days_since_first_event,
             case when shown - cart < 30 then shown - cart end as days_since_cart, v1 as views_1d, v7 as views_7d,
@@ -182,7 +182,7 @@ def polars_loop(files: str, out: Path, days: Sequence[int]) -> Callable[[], None
             start, end = events["day"].search_sorted(pl.Series([day - 29, day + 1], dtype=pl.Int32))
             window = events.slice(start, end - start)
             found = window.group_by("visitor_id").agg(aggregates(day)).sort("visitor_id")
-            found.with_columns(pl.col(NAMES).cast(pl.Float64)).write_parquet(place(out, day), compression="snappy")
+            found.with_columns(pl.col(NAMES).cast(pl.Int32)).write_parquet(place(out, day), compression="snappy")
 
     return run
 
@@ -218,7 +218,9 @@ def pandas_loop(files: str, out: Path, days: Sequence[int]) -> Callable[[], None
 
     def run() -> None:
         for day in days:
-            snapshot(day).astype("float64").reset_index().to_parquet(place(out, day), compression="snappy")
+            found = snapshot(day)
+            whole = found.astype(dict.fromkeys(found.columns.drop("days_since_cart"), "int32"))
+            whole.reset_index().to_parquet(place(out, day), compression="snappy")
 
     return run
 
@@ -284,7 +286,7 @@ def polars_change_points(files: str, out: Path, days: Sequence[int]) -> Callable
             ages = {"days_since_event": "newest", "days_since_first_event": "oldest", "days_since_cart": "cart"}
             columns = [(at - pl.col(remembered)).alias(name) for name, remembered in ages.items()]
             cart = pl.when(pl.col("days_since_cart") < 30).then("days_since_cart").alias("days_since_cart")
-            found = part.with_columns(columns).with_columns(cart).select("visitor_id", pl.col(NAMES).cast(pl.Float64))
+            found = part.with_columns(columns).with_columns(cart).select("visitor_id", pl.col(NAMES).cast(pl.Int32))
             found.write_parquet(place(out, int(str(day))), compression="snappy")
 
     return run

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+import pyarrow as pa
+
 from perennial.io.expectations import Expectations
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
@@ -36,6 +38,9 @@ class Adapters:
     @cached_property
     def lake(self) -> Lake:
         """Return the Delta tables."""
+        # Arrow's own pool keeps for good what a large read once took; this one gives it back.
+        if "jemalloc" in pa.supported_memory_backends():
+            pa.set_memory_pool(pa.jemalloc_memory_pool())
         return Lake(self.settings.lake_root)
 
     @cached_property

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int32 | np.int64]
 BoolArray = npt.NDArray[np.bool_]
-NumberArray = npt.NDArray[np.int64 | np.float64]
 GROUND_DAYS = 8
-NEVER = -(2**31)  # a day number before all others
+BITS = 63  # of a row that is sorted as one number
+NEVER = -(10**9)  # a day number before all others
+ONE = np.int32(1)  # of the states' own type: numpy adds another one thirty times more slowly
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Rows:
 
     day: IntArray
     entity: IntArray
+
+    @property
+    def bits_left(self) -> int:
+        """Return how many bits an item may have to be sorted together with entity and day."""
+        return BITS - sum(_bits(column, _lowest(column)) for column in (self.entity, self.day))
 
     @cached_property
     def days_of_entities(self) -> tuple[IntArray, IntArray]:
@@ -71,9 +77,9 @@ def in_order(*columns: IntArray) -> tuple[IntArray, ...]:
     Raises:
         ValueError: the ranges of the columns are too wide to make one number of a row.
     """
-    lowest = [int(column.min(initial=0)) for column in columns]
-    bits = [(int(column.max(initial=low)) - low).bit_length() for column, low in zip(columns, lowest, strict=True)]
-    if sum(bits) > 63:
+    lowest = [_lowest(column) for column in columns]
+    bits = [_bits(column, low) for column, low in zip(columns, lowest, strict=True)]
+    if sum(bits) > BITS:
         raise ValueError(f"ranges of {' and '.join(map(str, bits))} bits are too wide to sort by: take fewer rows.")
     rows = np.zeros(columns[0].size, np.int64)
     for column, low, width in zip(columns, lowest, bits, strict=True):
@@ -84,6 +90,14 @@ def in_order(*columns: IntArray) -> tuple[IntArray, ...]:
         found.append(((rows & ((1 << width) - 1)) + low).astype(column.dtype))
         rows >>= width
     return tuple(reversed(found))
+
+
+def _lowest(column: IntArray) -> int:
+    return int(column.min()) if column.size else 0
+
+
+def _bits(column: IntArray, lowest: int) -> int:
+    return (int(column.max(initial=lowest)) - lowest).bit_length()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +119,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """One aggregate of some entities; `absent` tells which have none, None where all have one."""
+    """One aggregate of some entities: int64 of a sum, else int32; `absent` tells which have none, None if all do."""
 
-    numbers: NumberArray
+    numbers: IntArray
     absent: BoolArray | None = None
 
 
@@ -184,26 +198,26 @@ class _Ground:
 class _Changes:
     """Changes of a state in the order of the days on which they happen: of which entity, and by or to what."""
 
-    def __init__(self, day: IntArray, entity: IntArray, value: IntArray | float) -> None:
+    def __init__(self, day: IntArray, entity: IntArray, value: IntArray | np.int32) -> None:
         self.entity, self.value = entity, value
         self.first = int(day[0]) if day.size else 0
         last = int(day[-1]) if day.size else -1
         self._starts = np.searchsorted(day, np.arange(self.first, last + 2)).tolist()
 
-    def of(self, day: int) -> tuple[IntArray, IntArray | float]:
+    def of(self, day: int) -> tuple[IntArray, IntArray | np.int32]:
         """Return the entities that change on a day, and their values."""
         at = day - self.first
         known = 0 <= at < len(self._starts) - 1
         part = slice(self._starts[at], self._starts[at + 1]) if known else slice(0, 0)
-        return self.entity[part], self.value if isinstance(self.value, float) else self.value[part]
+        return self.entity[part], self.value if isinstance(self.value, np.int32) else self.value[part]
 
 
 class _State:
     """A number of each entity on the ground."""
 
-    def __init__(self, nothing: float, kind: type[np.int64 | np.float64] = np.float64) -> None:
+    def __init__(self, nothing: int, kind: type[np.int32 | np.int64] = np.int32) -> None:
         self.nothing = nothing
-        self.state: NumberArray = np.empty(0, kind)
+        self.state: IntArray = np.empty(0, kind)
 
     def move(self, size: int, are: IntArray, were: IntArray) -> None:
         """Take the entities that stay to another ground."""
@@ -213,19 +227,16 @@ class _State:
 
 
 class _Sum(_State):
-    """Adds a value when its day comes, and takes it away when it leaves the window.
-
-    Counts are kept as doubles, which are whole up to 2^53, since that is what they end as; sums as integers.
-    """
+    """Adds a value when its day comes, and takes it away when it leaves the window."""
 
     def __init__(self, come: _Changes, leave: _Changes) -> None:
-        super().__init__(0, np.float64 if isinstance(come.value, float) else np.int64)
+        super().__init__(0, np.int32 if isinstance(come.value, np.int32) else np.int64)
         self.come, self.leave = come, leave
 
     def step(self, day: int, position: IntArray) -> None:
         """Move the window's end to `day`."""
         for change, (entities, values) in ((np.subtract, self.leave.of(day)), (np.add, self.come.of(day))):
-            change.at(self.state, position[entities], values)
+            change.at(self.state, position.take(entities), values)
 
     def at(self, _day: int, positions: IntArray) -> Values:
         """Return the state of some entities."""
@@ -242,7 +253,7 @@ class _Since(_State):
     def step(self, day: int, position: IntArray) -> None:
         """Move the window's end to `day`."""
         entities, remembered = self.changes.of(day)
-        self.state[position[entities]] = remembered
+        self.state[position.take(entities)] = remembered
 
     def at(self, day: int, positions: IntArray) -> Values:
         """Return the days since then, absent where they reach the window's length."""
@@ -259,7 +270,7 @@ def _state(column: Column) -> _Sum | _Since:
     if column.kind == "distinct":
         assert isinstance(column.value, Items)  # noqa: S101 - the caller makes distinct columns with items
         return _Sum(*_coverage(column.value, days))
-    value = 1.0 if column.value is None else column.value
+    value = ONE if column.value is None else column.value
     assert not isinstance(value, Items)  # noqa: S101 - only distinct columns have items
     return _Sum(_Changes(rows.day, rows.entity, value), _Changes(rows.day + days, rows.entity, value))
 
@@ -285,7 +296,7 @@ def _coverage(items: Items, days: int) -> tuple[_Changes, _Changes]:
 
 def _one_each(day: IntArray, entity: IntArray) -> _Changes:
     order = _order_of(day)
-    return _Changes(day[order], entity[order], 1.0)
+    return _Changes(day[order], entity[order], ONE)
 
 
 def _order_of(day: IntArray) -> npt.NDArray[np.intp]:

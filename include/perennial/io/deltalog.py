@@ -1,8 +1,9 @@
 """What a table's log says of data files that are gone: how many rows they had, and none of their values.
 
-Delta keeps the least and the greatest value of every column of every file in its log, in the commits and again in the
-checkpoints. Where a file is deleted because it held somebody who asked to be forgotten, these may be the very id. A
-version that names the file cannot be read any more, so nobody misses its values; all other entries stay as they are.
+Delta's writers keep the least and the greatest value of every column of every file in the log, in the commits and
+again in the checkpoints. The lake's own does not, but one that compacts a table does, and so did earlier versions.
+Where a file is deleted because it held somebody who asked to be forgotten, these may be the very id. A version that
+names the file cannot be read any more, so nobody misses its values; all other entries stay as they are.
 """
 
 from __future__ import annotations

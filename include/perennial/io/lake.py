@@ -1,13 +1,11 @@
-"""The lake: Delta tables partitioned by `day`; the sole importer of deltalake.
+"""The lake: Delta tables partitioned by `day`; with `commits`, the sole importer of deltalake.
 
-A day is written whole, in one commit that replaces what was there. Each commit names the days it wrote in its own
-metadata, so that a day without rows is known as written; and it holds an application transaction `day:<ISO date>` for
-each of them, so that two writers of one day conflict instead of mixing.
+A day is written whole: first its file, then one commit that replaces what was there, for several days at once or for
+one. A day without rows is known as written, since the commit names it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,21 +16,16 @@ from urllib.parse import unquote, urlparse
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pad
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.dataset import FileSystemDataset
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from perennial.errors import LakeError
-from perennial.io.partitions import DAY, SPAN, by_day, same_rows, span, with_day
+from perennial.io import datafiles
+from perennial.io.commits import replace_days, revisions
+from perennial.io.partitions import DAY, as_stored, by_day, same_rows, schema_of, span, with_day
 from perennial.records import Commit, Window
 
 __all__ = ["DAY", "Held", "Lake"]
@@ -46,7 +39,6 @@ KEPT = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
     "delta.checkpointInterval": "20",
 }
-FEW_DAYS = 3  # up to so many, asking for each day's transaction is faster than one walk over all commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,31 +130,29 @@ class Lake:
         unlike: tuple[str, ...],
     ) -> tuple[Commit, ...]:
         delta = self._open(table)
-        known = _revisions(delta, days)
+        known = revisions(delta, days)
         stored = self._partitions(delta, [day for day in days if known[day]])
         wanted = {day: with_day(rows, day) for day, rows in sorted(change(stored).items())}
         others = [day for day in wanted if day not in known]
-        before = known | (_revisions(delta, others) if others else {})
+        before = known | (revisions(delta, others) if others else {})
         changed = {
             day: rows
             for day, rows in wanted.items()
             if not before[day] or not same_rows(self._content(delta, stored, day), rows, unlike)
         }
+        version = 0 if delta is None else delta.version()
         if changed:
-            # A day is one piece: pieces are written beside each other, and may come to lie in any order.
-            whole = [rows.combine_chunks() for rows in changed.values()]
-            content = pa.concat_tables(whole, promote_options="default")
+            schema = schema_of(None if delta is None else pa.schema(delta.schema().to_arrow()), changed.values())
             if delta is None:
-                delta = self._create(table, content.schema)
+                delta = self._create(table, schema)
                 if delta.version():  # another process was faster and has written: look again
                     return self._update(table, days, change, metadata, unlike)
-            _overwrite(delta, {day: before[day] + 1 for day in changed}, content, metadata)
-        version = 0 if delta is None else delta.version()
+            version = self._replace(delta, table, changed, schema, before, metadata)
         return tuple(Commit(table, day, rows.num_rows, version, changed=day in changed) for day, rows in wanted.items())
 
     def revisions(self, table: str, days: Sequence[date], *, version: int | None = None) -> dict[date, int]:
         """Return how often the content of each of `days` was written or changed; 0 where it never was."""
-        return _revisions(self._open(table, version=version), days)
+        return revisions(self._open(table, version=version), days)
 
     def held(self, table: str, *, version: int | None = None) -> dict[date, Held]:
         """Return rows and bytes of each day that holds rows, from the table's log alone."""
@@ -224,7 +214,7 @@ class Lake:
 
     def missing_days(self, table: str, days: Sequence[date]) -> tuple[date, ...]:
         """Return those of `days` that were never written, in the given order."""
-        written = _revisions(self._open(table), days)
+        written = revisions(self._open(table), days)
         return tuple(day for day in days if not written[day])
 
     def holds(self, table: str, day: date, rows: pa.Table, *, unlike: Sequence[str] = ()) -> bool:
@@ -318,63 +308,29 @@ class Lake:
         except TableNotFoundError:
             return None  # another process has made the folder and not yet the first commit
 
+    def _replace(
+        self,
+        delta: DeltaTable,
+        table: str,
+        rows: Mapping[date, pa.Table],
+        schema: pa.Schema,
+        before: Mapping[date, int],
+        metadata: dict[str, str],
+    ) -> int:
+        """Make `rows` all that their days hold, in one commit; return its version."""
+        folder = self.root / table
+        files = datafiles.write(folder, {day: as_stored(each, schema) for day, each in rows.items()})
+        try:
+            return replace_days(delta, {day: before[day] + 1 for day in rows}, files, schema, metadata)
+        except CommitFailedError:
+            # Of no other error is it sure that the log does not name them.
+            datafiles.remove(folder, files)
+            raise
+
     def _create(self, table: str, schema: pa.Schema) -> DeltaTable:
         (self.root / table).mkdir(parents=True, exist_ok=True)
         DeltaTable.create(self._uri(table), schema=schema, partition_by=[DAY], mode="ignore", configuration=KEPT)
         return DeltaTable(self._uri(table))
-
-
-def _overwrite(delta: DeltaTable, days: Mapping[date, int], content: pa.Table, metadata: dict[str, str]) -> None:
-    """Replace the partitions of `days`, which get these revisions."""
-    listed = ", ".join(f"'{day.isoformat()}'" for day in days)
-    write_deltalake(
-        delta,
-        content,
-        mode="overwrite",
-        predicate=f"{DAY} in ({listed})",
-        schema_mode="merge",
-        writer_properties=_written_as(content.schema),
-        commit_properties=CommitProperties(
-            custom_metadata={
-                **metadata,
-                DAY: ",".join(day.isoformat() for day in days),
-                "rows": str(content.num_rows),
-            },
-            app_transactions=[Transaction(_marker(day), revision) for day, revision in days.items()],
-        ),
-    )
-
-
-def _written_as(schema: pa.Schema) -> WriterProperties:
-    """Return encodings that are made faster than a dictionary and take less room: most columns here are numbers.
-
-    Whole numbers are mostly ids, kept as differences. Of doubles, bytes of one rank are kept together.
-    """
-    packed = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
-    split = ColumnProperties(dictionary_enabled=False, encoding="BYTE_STREAM_SPLIT")
-    columns = {each.name: packed for each in schema if pa.types.is_integer(each.type)}
-    columns |= {each.name: split for each in schema if pa.types.is_floating(each.type)}
-    return WriterProperties(compression="LZ4_RAW", column_properties=columns)
-
-
-def _history(delta: DeltaTable) -> list[dict[str, object]]:
-    """Return the commits up to the version that was opened, newest first."""
-    # deltalake lists the commits behind it too, under wrong numbers.
-    return list(delta.history()[-(delta.version() + 1) :])
-
-
-def _revisions(delta: DeltaTable | None, days: Iterable[date]) -> dict[date, int]:
-    """Return how many commits wrote each of `days`, from what the commits say about themselves.
-
-    One walk over the log for many days; a day's application transaction says the same of that day alone. Where a
-    commit of an earlier release names a span of days instead of each, only the transactions know.
-    """
-    asked = list(days)
-    named = [] if delta is None or len(asked) <= FEW_DAYS else [str(each.get(DAY, "")) for each in _history(delta)]
-    if delta is not None and (len(asked) <= FEW_DAYS or any(SPAN in each for each in named)):
-        return {day: delta.transaction_version(_marker(day)) or 0 for day in asked}
-    counted = Counter(day for written in named for day in written.split(","))
-    return {day: counted[day.isoformat()] for day in asked}
 
 
 def _paths(delta: DeltaTable) -> list[str]:
@@ -390,7 +346,3 @@ def _translated(table: str, days: Sequence[date]) -> Iterator[None]:
             f"Day {span(days)} of table {table!r} was not written: {error} What was there before is still there; "
             "mend the cause (disk space, rights, another writer) and run it again."
         ) from error
-
-
-def _marker(day: date) -> str:
-    return f"{DAY}:{day.isoformat()}"

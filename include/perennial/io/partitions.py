@@ -29,6 +29,45 @@ def with_day(rows: pa.Table, day: date) -> pa.Table:
     return rows.add_column(0, pa.field(DAY, pa.date32()), pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows))
 
 
+def schema_of(known: pa.Schema | None, contents: Iterable[pa.Table]) -> pa.Schema:
+    """Return the columns of a table once it holds some contents: those it has, and behind them what is new.
+
+    A column keeps its type, but for one of whole numbers that gets others: it becomes one of doubles.
+    """
+    found = pa.unify_schemas([rows.schema for rows in contents])
+    if known is None:
+        return found
+    widened = [_wide_enough(field, found) for field in known]
+    return pa.schema([*widened, *(field for field in found if field.name not in known.names)])
+
+
+def _wide_enough(known: pa.Field, found: pa.Schema) -> pa.Field:
+    new = found.field(known.name).type if known.name in found.names else known.type
+    return known.with_type(new) if pa.types.is_integer(known.type) and pa.types.is_floating(new) else known
+
+
+def as_stored(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows with their columns as a table has them, a column they lack being null.
+
+    Raises:
+        pa.ArrowException: a value does not fit into the type that the table's column has.
+    """
+    columns = []
+    for field in schema:
+        if field.name not in rows.column_names:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+            continue
+        column = rows.column(field.name)
+        if _is_text(column.type) != _is_text(field.type) and column.null_count < rows.num_rows:
+            raise pa.ArrowTypeError(f"column {field.name!r} is {column.type} and was {field.type} before.")
+        columns.append(column.cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(is_one(kind) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
 def same_rows(stored: pa.Table, rows: pa.Table, unlike: Sequence[str]) -> bool:
     """Tell whether both hold the same rows, in any order, but for the columns `unlike` and those that are all null."""
     names = [name for name in rows.column_names if name not in unlike]
@@ -38,7 +77,10 @@ def same_rows(stored: pa.Table, rows: pa.Table, unlike: Sequence[str]) -> bool:
     if any(stored.column(name).null_count < stored.num_rows for name in added_later):
         return False
     rows = rows.select(names)
-    stored = stored.select(names).cast(rows.schema)
+    try:
+        stored = stored.select(names).cast(rows.schema)
+    except pa.ArrowInvalid:
+        return False  # a value that the new type cannot hold
     return bool(stored.equals(rows) or _in_order(stored).equals(_in_order(rows)))
 
 

@@ -24,15 +24,15 @@ from perennial.contracts import Source
 from perennial.errors import DataError, LakeError, SpecError
 from perennial.io import windows
 from perennial.io.lake import DAY, Lake
-from perennial.io.rows import PLACE, published
+from perennial.io.rows import PLACE, in_order, published
 from perennial.records import Window
-from perennial.spec import UseCase
+from perennial.spec import UseCase, Windows
 
 Pins = Mapping[str, int]
 Tables = Mapping[str, pa.Table]
 Snapshots = dict[tuple[str, date], pa.Table]  # of reference tables, by source and the day they were read for
 MEMORY_LIMIT = "1500MB"  # several tasks run beside each other; what does not fit spills to disk
-ROWS_AT_ONCE = 2_000_000  # source rows that a range of days holds in memory; at least one day's window is held
+ROWS_AT_ONCE = 1_500_000  # source rows that a range of days holds in memory; at least one day's window is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,17 @@ class Warehouse:
         Raises:
             LakeError: a source has no table yet.
         """
+        return self._source_rows(case, days, cut=cut, pins=pins, kept={})
+
+    def _source_rows(
+        self, case: UseCase, days: Sequence[date], *, cut: date, pins: Pins, kept: Snapshots
+    ) -> dict[str, pa.Table]:
         first = min(days) - timedelta(days=case.features.lookback_days)
         found = {}
         for source in case.sources:
             version = _pinned(case, case.raw_table(source.name), pins)
             if source.is_reference:
-                found[source.name] = self._snapshot_of(case, source, max(days), cut=cut, version=version, kept={})
+                found[source.name] = self._snapshot_of(case, source, max(days), cut=cut, version=version, kept=kept)
             else:
                 last = cut + timedelta(days=source.known_ahead_days)
                 found[source.name] = self._published(case, source, Window(first, last + timedelta(days=1)), version)
@@ -95,9 +100,7 @@ class Warehouse:
         """
         shown = dict(tables)
         if case.features.windows is not None:
-            with _connection() as connection:
-                declared = list(windows.compute(case, case.features.windows, days, tables, connection=connection))
-            shown["windows"] = pa.concat_tables(declared)
+            shown["windows"] = pa.concat_tables(_walked(case, case.features.windows, days, tables))
         return self._features(case, days, shown)
 
     def compute_features(self, case: UseCase, asked: Sequence[Asked], *, pins: Pins) -> tuple[pa.Table, ...]:
@@ -113,9 +116,9 @@ class Warehouse:
                 for each in asked
             )
         earliest, latest = min(min(each.days) for each in asked), max(each.cut for each in asked)
-        tables = self.source_rows(case, [earliest, latest], cut=latest, pins=pins)
-        sources = _ByDay.of(case, tables)
         kept: Snapshots = {}
+        tables = self._source_rows(case, [earliest, latest], cut=latest, pins=pins, kept=kept)
+        sources = _ByDay.of(case, tables)
         results = []
         for each in asked:
             shown = sources.between(min(each.days), each.cut)
@@ -136,7 +139,7 @@ class Warehouse:
             if case.features.sql is None:
                 yield from self._windowed(case, chunk, cut=chunk[-1], pins=pins)
                 continue
-            tables = self.source_rows(case, chunk, cut=chunk[-1], pins=pins)
+            tables = self._source_rows(case, chunk, cut=chunk[-1], pins=pins, kept=kept)
             sources = _ByDay.of(case, tables)
             for day, declared in self._declared(case, chunk, tables):
                 shown = sources.between(day, day)
@@ -153,21 +156,22 @@ class Warehouse:
         source = case.source(declared.source)
         seen = Window(days[0] - timedelta(days=declared.longest - 1), cut + timedelta(days=1))
         version = _pinned(case, case.raw_table(source.name), pins)
-        rows = self._published(case, source, seen, version, columns=windows.columns(case, declared))
-        with _connection() as connection:
-            found = windows.compute(case, declared, days, {source.name: rows}, connection=connection)
-            yield from (
-                (day, self._features(case, [day], {"windows": each})) for day, each in zip(days, found, strict=True)
-            )
+        named = windows.columns(case, declared)
+        # Nothing here holds the rows while the days are walked.
+        found = _walked(
+            case, declared, days, {source.name: self._published(case, source, seen, version, columns=named)}
+        )
+        yield from (
+            (day, self._features(case, [day], {"windows": each})) for day, each in zip(days, found, strict=True)
+        )
 
     def _declared(self, case: UseCase, days: Sequence[date], tables: Tables) -> Iterator[tuple[date, Tables]]:
         """Yield each day with its declared windows, if there are any."""
         if case.features.windows is None:
             yield from ((day, {}) for day in days)
             return
-        with _connection() as connection:
-            found = windows.compute(case, case.features.windows, days, tables, connection=connection)
-            yield from ((day, {"windows": rows}) for day, rows in zip(days, found, strict=True))
+        found = _walked(case, case.features.windows, days, tables)
+        yield from ((day, {"windows": rows}) for day, rows in zip(days, found, strict=True))
 
     def _chunks(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> Iterator[Sequence[date]]:
         """Cut ascending days so that the source rows of each part stay within ROWS_AT_ONCE, or it is one day."""
@@ -188,15 +192,16 @@ class Warehouse:
 
     def _features(self, case: UseCase, days: Sequence[date], shown: Tables) -> pa.Table:
         """Run the SQL, or take the declared windows themselves, and check what came out."""
-        file = case.features.sql
-        found = shown["windows"] if file is None else _run(case, file, days, shown)
         wanted = [DAY, case.entity, *case.features.columns]
-        what = file or "use_case.yaml (features.windows)"
-        _check_columns(case, what, found, wanted)
-        rows = _as_features(case, what, found.select(wanted))
-        if file is not None:
-            rows = rows.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
-            _check_entities(case, what, rows)
+        file = case.features.sql
+        if file is None:
+            _check_columns(case, "use_case.yaml (features.windows)", shown["windows"], wanted)
+            return shown["windows"].select(wanted)
+        found = _run(case, file, days, shown)
+        _check_columns(case, file, found, wanted)
+        rows = _as_features(case, file, found.select(wanted))
+        rows = rows.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
+        _check_entities(case, file, rows)
         return rows
 
     def _published(
@@ -207,7 +212,7 @@ class Warehouse:
         if columns is not None:
             return rows
         # The order in which a writer put the rows must not be seen: sums depend on it, to the last bit.
-        return rows.sort_by([(name, "ascending") for name in dict.fromkeys((DAY, *source.keys))])
+        return in_order(rows, list(dict.fromkeys((DAY, *source.keys))))
 
     def _references(self, case: UseCase, day: date, *, pins: Pins, kept: Snapshots) -> dict[str, pa.Table]:
         return {
@@ -246,7 +251,7 @@ class Warehouse:
         return found.select(wanted).set_column(2, case.label.column, label)
 
     def snapshots(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> pa.Table:
-        """Return the published snapshots of the asked days, ordered by day and entity.
+        """Return the published snapshots of the asked days, ordered by day and entity; numbers are doubles.
 
         Raises:
             DataError: a day has no snapshot.
@@ -261,6 +266,7 @@ class Warehouse:
                 f"{case.features_table} lacks {len(missing)} of {len(days)} snapshot days, the first is {missing[0]}. "
                 f"Backfill {case.name}__feature_build over them."
             )
+        rows = _as_features(case, case.features_table, rows)
         return rows.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
 
     def labelled(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> pa.Table:
@@ -306,6 +312,13 @@ class _ByDay:
             first, last = np.searchsorted(days, [begins, ends + self.case.source(name).known_ahead_days])
             shown[name] = self.tables[name].slice(int(first), int(last - first))
         return shown
+
+
+def _walked(case: UseCase, declared: Windows, days: Sequence[date], tables: Tables) -> Iterator[pa.Table]:
+    with _connection() as connection:
+        found = windows.evaluated(case, declared, days[0], tables[declared.source], connection=connection)
+    del tables  # the caller may have let go of them: they are not needed while the walk is prepared
+    return windows.walked(case, declared, days, found)
 
 
 def _run(case: UseCase, file: str, days: Sequence[date], tables: Tables) -> pa.Table:

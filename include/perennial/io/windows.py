@@ -22,36 +22,55 @@ SCALE = 1_000_000
 ENTITY = "entity"
 
 
-def compute(
-    case: UseCase,
-    declared: Windows,
-    days: Sequence[date],
-    tables: Mapping[str, pa.Table],
-    *,
-    connection: duckdb.DuckDBPyConnection,
-) -> Iterator[pa.Table]:
-    """Return an iterator over the ascending `days`: a table of day, entity and the declared columns, in entity order.
+def evaluated(
+    case: UseCase, declared: Windows, first: date, rows: pa.Table, *, connection: duckdb.DuckDBPyConnection
+) -> pa.Table:
+    """Return what the walk needs of rows from the longest window of the `first` day on.
 
-    It does not keep the rows: what they say is in the states of the walk.
+    That is the day and the entity of each row that has one, whether it meets each condition, and the values by column.
 
     Args:
         case: names the entity.
         declared: source and aggregates.
-        days: snapshot days.
-        tables: rows by source, in the order of their days; rows after a day do not count for it.
+        first: the first snapshot day.
+        rows: of the source, in the order of their days.
         connection: evaluates the conditions.
 
     Raises:
         SpecError: a condition or a column cannot be evaluated.
     """
-    found = _evaluated(case, declared, _within(declared, days[0], tables[declared.source]), connection)
+    connection.register("source_rows", _within(declared, first, rows))
+    selected = ", ".join(f"{sql} as {quoted(name)}" for name, sql in _selected(case, declared).items())
+    try:
+        return connection.sql(
+            f"select {selected} from source_rows where {quoted(case.entity)} is not null"
+        ).to_arrow_table()
+    except duckdb.Error as error:
+        raise SpecError(f"{case.name}/use_case.yaml: features.windows cannot be computed: {error}") from error
+    finally:
+        connection.unregister("source_rows")
+
+
+def walked(case: UseCase, declared: Windows, days: Sequence[date], found: pa.Table) -> Iterator[pa.Table]:
+    """Return an iterator over the ascending `days`: a table of day, entity and the declared columns, in entity order.
+
+    Sums are doubles; counts and days are whole numbers. It does not keep the rows: what they say is in the states of
+    the walk.
+
+    Args:
+        case: names the entity.
+        declared: source and aggregates.
+        days: snapshot days.
+        found: what was `evaluated`; rows after a day do not count for it.
+    """
     names, entity = _places(found.column(ENTITY))
     parts = _Parts(found, Rows(found.column("day").cast(pa.int32()).to_numpy(), entity))
     wanted = {name: parts.column(column) for name, column in declared.columns.items()}
     presence = Column("count", declared.longest, parts.all)
-    scales = {name: _scale(case, declared, column.sum) for name, column in declared.columns.items()}
-    walked = sweep(presence, wanted, entities=len(names), days=[(day - EPOCH).days for day in days])
-    return (_table(case, snapshot, names, scales=scales) for snapshot in walked)
+    sums = {name: column.sum for name, column in declared.columns.items() if column.sum is not None}
+    scales = {name: _scale(case, declared, summed) for name, summed in sums.items()}
+    walk = sweep(presence, wanted, entities=len(names), days=[(day - EPOCH).days for day in days])
+    return (_table(case, snapshot, names, scales=scales) for snapshot in walk)
 
 
 def columns(case: UseCase, declared: Windows) -> tuple[str, ...]:
@@ -69,8 +88,8 @@ def _within(declared: Windows, first: date, rows: pa.Table) -> pa.Table:
     return rows.slice(int(np.searchsorted(days, np.int32((begin - EPOCH).days))))
 
 
-def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return day and entity of each row that has one, whether it meets each condition, and the values by column."""
+def _selected(case: UseCase, declared: Windows) -> dict[str, str]:
+    """Return what is selected of the source's rows: an expression by the name it gets."""
     wanted = {"day": "day", ENTITY: quoted(case.entity)}
     for column in declared.columns.values():
         wanted[_counts(column)] = f"coalesce({_condition(column)}, false)"
@@ -79,16 +98,7 @@ def _evaluated(case: UseCase, declared: Windows, rows: pa.Table, connection: duc
             wanted[_value(column)] = f"coalesce({scaled}, 0)"
         elif column.count_distinct is not None:
             wanted[_value(column)] = quoted(column.count_distinct)
-    connection.register("source_rows", rows)
-    selected = ", ".join(f"{sql} as {quoted(name)}" for name, sql in wanted.items())
-    try:
-        return connection.sql(
-            f"select {selected} from source_rows where {quoted(case.entity)} is not null"
-        ).to_arrow_table()
-    except duckdb.Error as error:
-        raise SpecError(f"{case.name}/use_case.yaml: features.windows cannot be computed: {error}") from error
-    finally:
-        connection.unregister("source_rows")
+    return wanted
 
 
 def _condition(column: WindowFeature) -> str:
@@ -122,6 +132,16 @@ def _coded(values: pa.ChunkedArray) -> tuple[pa.Array, IntArray]:
     return encoded.dictionary, encoded.indices.to_numpy()
 
 
+def _numbered(values: pa.ChunkedArray, *, bits: int) -> IntArray:
+    """Return a number of each row's value: the value itself where that is a number within a range of so many bits."""
+    if pa.types.is_integer(values.type) and values.length():
+        numbers: npt.NDArray[np.int64] = values.to_numpy()
+        lowest = int(numbers.min())
+        if (int(numbers.max()) - lowest).bit_length() <= bits:
+            return numbers - lowest
+    return _coded(values)[1]
+
+
 class _Parts:
     """The rows that count for each condition and the items of each column, made once for all that share them."""
 
@@ -151,12 +171,14 @@ class _Parts:
     def _items_of(self, column: WindowFeature, counting: npt.NDArray[np.bool_], rows: Rows) -> Items:
         key = (_value(column), _counts(column))
         if key not in self._items:
-            self._items[key] = Items(rows, _coded(self.found.column(key[0]).filter(pa.array(counting)))[1])
+            self._items[key] = Items(
+                rows, _numbered(self.found.column(key[0]).filter(pa.array(counting)), bits=rows.bits_left)
+            )
         return self._items[key]
 
 
-def _scale(case: UseCase, declared: Windows, summed: str | None) -> int:
-    return SCALE if summed is not None and case.source(declared.source).columns.get(summed) == "number" else 1
+def _scale(case: UseCase, declared: Windows, summed: str) -> int:
+    return SCALE if case.source(declared.source).columns.get(summed) == "number" else 1
 
 
 def _table(case: UseCase, snapshot: Snapshot, names: pa.Array, *, scales: Mapping[str, int]) -> pa.Table:
@@ -165,11 +187,11 @@ def _table(case: UseCase, snapshot: Snapshot, names: pa.Array, *, scales: Mappin
         {
             "day": pa.repeat(pa.scalar(day, pa.date32()), snapshot.entities.size),
             case.entity: names.take(pa.array(snapshot.entities)),
-            **{name: _doubles(values, scales[name]) for name, values in snapshot.columns.items()},
+            **{name: _column(values, scales.get(name)) for name, values in snapshot.columns.items()},
         }
     )
 
 
-def _doubles(values: Values, scale: int) -> pa.Array:
-    numbers = values.numbers if scale == 1 else values.numbers / scale
-    return pa.array(numbers, pa.float64(), mask=values.absent)
+def _column(values: Values, scale: int | None) -> pa.Array:
+    """Return the values as they are, or as doubles where they are sums of so many parts."""
+    return pa.array(values.numbers if scale is None else values.numbers / scale, mask=values.absent)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 RELATIVE_TOLERANCE = 1e-9  # sums may be added up in another order
-BYTES_A_COMMIT = 64 * 2**20  # a long range is published in parts of about so many bytes
+BYTES_A_COMMIT = 32 * 2**20  # a long range is published in parts of at most so many bytes, or of a day
 Progress = Callable[[str, int, int], None]
 
 
@@ -75,16 +75,16 @@ def _told(
 
 
 def _parts(case: UseCase, computed: Iterable[tuple[date, pa.Table]]) -> Iterator[dict[date, pa.Table]]:
-    """Gather days to be published in one commit."""
+    """Gather days to be published in one commit: up to BYTES_A_COMMIT, or one day."""
     built: dict[date, pa.Table] = {}
     size = 0
     for day, rows in computed:
         _check_entities(case, day, rows)
-        built[day] = rows
-        size += rows.nbytes
-        if size >= BYTES_A_COMMIT:
+        if built and size + rows.nbytes > BYTES_A_COMMIT:
             yield built
             built, size = {}, 0
+        built[day] = rows
+        size += rows.nbytes
     if built:
         yield built
 
@@ -156,9 +156,9 @@ def _computed(
     before, first = days[0] - timedelta(days=1), days[0]
     if case.features.sql is None:
         # Declared windows see every row of a range at once: the day before is built among the others.
+        (without,) = adapters.warehouse.compute_features(case, (Asked((before,), cut=before),), pins=pins)
         found = adapters.warehouse.feature_days(case, [before, *days], pins=pins)
         _, with_later_rows = next(found)
-        (without,) = adapters.warehouse.compute_features(case, (Asked((before,), cut=before),), pins=pins)
         _compare(case, before, with_later_rows, without)
         yield from found
         return

@@ -21,7 +21,19 @@ from perennial.changes import QuarantineRecord, RedriveRecord
 from perennial.contracts import Source
 from perennial.errors import DataError, nearest
 from perennial.io import rows as lake_rows
-from perennial.io.rows import DISCARDED, PAYLOAD, PLACE, PUBLISHED, QUARANTINE, REASONS, RUN, STRAYS, SUITE, TRACE
+from perennial.io.rows import (
+    DISCARDED,
+    PAYLOAD,
+    PLACE,
+    PUBLISHED,
+    QUARANTINE,
+    REASONS,
+    RUN,
+    STRAYS,
+    SUITE,
+    TRACE,
+    in_order,
+)
 from perennial.records import Commit, Json, Window, plain
 from perennial.spec import UseCase
 
@@ -185,7 +197,8 @@ def _decide_day(case: UseCase, source: Source, day: date, adapters: Adapters, mo
         moved = move.picked(source, refused, rest.filter(pc.equal(rest.column(PLACE), PUBLISHED)))
         counts["moved"], counts["remaining"] = len(moved), len(refused) - len(moved)
         new = [_moved(row, move) if at in moved else row for at, row in enumerate(refused)]
-        return {day: pa.concat_tables([rest, pa.Table.from_pylist(new, schema=rows.schema)])}
+        whole = pa.concat_tables([rest, pa.Table.from_pylist(new, schema=rows.schema)])
+        return {day: in_order(whole, source.keys)}
 
     metadata = {"case": case.name, "run": move.decision.run, move.verb: move.decision.who}
     (commit,) = adapters.lake.update_days(case.raw_table(source.name), [day], change, metadata=metadata)

@@ -108,6 +108,16 @@ def test_rows_are_sorted_by_their_columns_in_turn(rows):
     assert list(zip(*(column.tolist() for column in in_order(*columns)), strict=True)) == sorted(rows)
 
 
+@pytest.mark.parametrize("widest", [2**45, 2**60])
+def test_an_item_of_as_many_bits_as_are_left_can_be_sorted(widest):
+    """Far from zero or not: what counts is how far the days, the entities and the items each are apart."""
+    rows = Rows(np.array([20000, 20031], np.int32), np.array([0, 1023], np.int32))
+    item = np.array([0, 2**rows.bits_left - 1]) + widest
+
+    assert rows.bits_left == 63 - 5 - 10
+    assert [column.tolist() for column in Items(rows, item).in_order] == [[0, 1023], item.tolist(), [20000, 20031]]
+
+
 def test_ranges_too_wide_to_sort_by_are_refused():
     """A wrong order would be worse than none."""
     wide = np.array([0, 2**40], np.int64)

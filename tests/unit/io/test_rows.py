@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from perennial.io import rows
-from perennial.io.rows import DISCARDED, PLACE, PUBLISHED, REASONS, RUN, SUITE, TRACE, Marks
+from perennial.io.rows import DISCARDED, PLACE, PUBLISHED, REASONS, RUN, SUITE, TRACE, Marks, in_order
 
 DAY = date(2026, 1, 1)
 SCHEMA = {"n": pa.int64(), "x": pa.float64(), "text": pa.string(), "at": pa.timestamp("us", "UTC"), "yes": pa.bool_()}
@@ -83,3 +83,22 @@ def test_a_discarded_row_that_comes_twice_is_discarded_as_often_as_it_was():
     found = rows.with_past({DAY: placed([row, row])}, {DAY: past})[DAY]
 
     assert found.column(PLACE).to_pylist() == [DISCARDED, PUBLISHED]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3) | st.none(), st.sampled_from("abc"), st.integers()), max_size=12))
+def test_rows_are_put_in_order_once(given_rows):
+    """Sorted by the keys, equal ones as they were; rows that lie so already are not touched."""
+    rows = pa.table(
+        {
+            "k": pa.array([row[0] for row in given_rows], pa.int64()),
+            "l": pa.array([row[1] for row in given_rows], pa.string()),
+            "x": pa.array([row[2] % 1000 for row in given_rows], pa.int64()),
+        }
+    )
+    ordered = in_order(rows, ["k", "l"])
+
+    assert ordered.equals(rows.sort_by([("k", "ascending"), ("l", "ascending")]))
+    assert in_order(ordered, ["k", "l"]).equals(ordered)
+    if not rows.column("k").null_count:
+        assert in_order(ordered, ["k", "l"]) is ordered
