@@ -23,8 +23,10 @@ down: .venv/.app
 status: .venv/.app
 	@.venv/bin/perennial status
 
+# Threads that wait for each other sleep: spinning, they would take the cores from the other worker and its children.
+test: export OMP_WAIT_POLICY = passive
 test: .venv/.dev
-	@$(RUN) pytest --numprocesses 2 --dist loadfile
+	@$(RUN) pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.dev
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy include plugins && .venv/bin/lint-imports

@@ -6,10 +6,11 @@
 | *check the kept rows again* | after a change of `suite.json`: each kept row is held against the suite as it is now |
 | *read the corrected source again* | after a correction at the source: days with refused rows are read again first |
 | updates | `raw/<case>/<source>`: a row that passes is published in its own day, once, with a trace of where it was |
-| what then | the log names the snapshots that are stale now; `<case>__backfill` builds them again |
+| what then | the log also names the snapshots that are stale now; `<case>__backfill` builds them again |
 
-Rows that still do not pass stay in quarantine with their new reasons. To take rows out for good, with a reason that is
-kept: `perennial quarantine discard`.
+Rows that still do not pass stay in quarantine with the reasons for which they were refused. The log counts by source
+and day the rows that were asked for, those that were re-driven, and all of that day that are in quarantine now. To take
+rows out for good, with a reason that is kept: `perennial quarantine discard`.
 """
 
 from airflow.sdk import DAG, Param

@@ -21,6 +21,24 @@ PACKAGES = {
     "mariadb-install-db": "mariadb-server",
 }
 CI = os.environ.get("CI") == "true"
+# The files that take longest, the longest first: one of them begun last would keep one worker while the other idles.
+LONGEST = (
+    "test_the_whole_loop",
+    "test_compose",
+    "test_kills",
+    "test_simulated_visitors",
+    "test_cli",
+    "test_warm_workers",
+    "test_leaks",
+    "test_ranges",
+    "test_model_loop",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, the others in their order; workers are given whole files as they stand here."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

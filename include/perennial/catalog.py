@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from perennial.errors import SpecError, nearest
+from perennial.errors import SetupError, SpecError, nearest
 from perennial.io.queries import parameters
 from perennial.settings import load_settings
 from perennial.spec import SUITES, AbsoluteGate, BaselineGate, ChampionGate, UseCase
@@ -51,11 +52,30 @@ def load_use_case(name: str) -> UseCase:
 
     Raises:
         SpecError: there is none of that name, or it is broken; names file, key, reason and next step.
+        SetupError: PERENNIAL_LIVE decides where a source is read, and `check_live` refuses it.
     """
     if name not in names():
         raise SpecError.unknown_case(name, names())
     settings = load_settings()
-    return read_folder(settings.use_cases / name, live=settings.live_connections)
+    case = _declared(settings.use_cases / name)
+    if any(source.lies_in_two_places for source in case.sources):
+        check_live()
+    return _in_one_place(case, settings.live_connections)
+
+
+def check_live() -> None:
+    """Refuse PERENNIAL_LIVE where it names what is no connection: the files would be read, and nobody told.
+
+    Raises:
+        SetupError: a name in it is the connection of no source of any use case, a broken one's included.
+    """
+    settings = load_settings()
+    known = _connections() if settings.live_connections else set()
+    for name in sorted(settings.live_connections - known):
+        raise SetupError(
+            f"PERENNIAL_LIVE names the connection {name!r}, which no source of any use case under "
+            f"{settings.use_cases} declares. {nearest(name, known)}"
+        )
 
 
 def read_folder(folder: Path, *, live: Collection[str] = ()) -> UseCase:
@@ -68,6 +88,11 @@ def read_folder(folder: Path, *, live: Collection[str] = ()) -> UseCase:
     Raises:
         SpecError: a file is missing or wrong.
     """
+    return _in_one_place(_declared(folder), live)
+
+
+def _declared(folder: Path) -> UseCase:
+    """Return the use case of a folder; a source may still lie in two places."""
     path = folder / SPEC
     declared = _absolute_paths(_parsed(path), folder)
     try:
@@ -79,17 +104,37 @@ def read_folder(folder: Path, *, live: Collection[str] = ()) -> UseCase:
     case = case.with_texts({file.name: file.read_text("utf-8") for file in _text_files(folder)})
     _check_sql(case, folder)
     _check_suites(case, folder)
+    return case
+
+
+def _in_one_place(case: UseCase, live: Collection[str]) -> UseCase:
     return case.model_copy(update={"sources": tuple(source.read_from(live) for source in case.sources)})
 
 
 def _loaded() -> Mapping[str, UseCase | SpecError]:
+    settings = load_settings()
     found: dict[str, UseCase | SpecError] = {}
     for name in names():
         try:
-            found[name] = load_use_case(name)
+            found[name] = read_folder(settings.use_cases / name, live=settings.live_connections)
         except SpecError as error:
             found[name] = error
     return found
+
+
+def _connections() -> set[str]:
+    """Return the connections that the sources of all use cases name, be the rest of a file wrong."""
+    found = set()
+    for name in names():
+        with suppress(SpecError):  # `broken_use_cases` tells of it
+            sources = _parsed(load_settings().use_cases / name / SPEC).get("sources")
+            databases = [each.get("database") for each in _dictionaries(sources)]
+            found |= {str(each.get("connection")) for each in _dictionaries(databases)}
+    return found
+
+
+def _dictionaries(items: Any) -> list[dict[str, Any]]:
+    return [each for each in items if isinstance(each, dict)] if isinstance(items, list) else []
 
 
 def _shown(path: Path) -> str:

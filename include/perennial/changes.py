@@ -33,13 +33,20 @@ class QuarantineRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class RedriveRecord(Record):
-    """How many refused rows of a day were moved, re-driven or discarded, and how many are still in quarantine."""
+    """What became of the refused rows of a day.
+
+    Attributes:
+        asked: rows in quarantine that were asked for.
+        moved: how many of those were re-driven or discarded.
+        in_quarantine: all rows of the day that are in quarantine afterwards, asked for or not.
+    """
 
     case: str
     source: str
     day: date
+    asked: int
     moved: int
-    remaining: int
+    in_quarantine: int
     version: int
 
 

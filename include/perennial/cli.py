@@ -49,7 +49,7 @@ def main() -> None:
 
 @app.command("cases")
 def show_cases(*, schema: Annotated[bool, typer.Option(help="print the JSON schema of use_case.yaml")] = False) -> None:
-    """Check every use case; the errors of the broken ones go to stderr."""
+    """Check every use case, and the setting PERENNIAL_LIVE; the errors of the broken ones go to stderr."""
     if schema:
         typer.echo(json.dumps(UseCase.model_json_schema(), indent=2))
         return
@@ -58,6 +58,7 @@ def show_cases(*, schema: Annotated[bool, typer.Option(help="print the JSON sche
     broken = catalog.broken_use_cases()
     for error in broken.values():
         typer.echo(str(error), err=True)
+    catalog.check_live()
     if broken:
         raise SpecError(f"{len(broken)} of {len(catalog.names())} use cases cannot be loaded: {', '.join(broken)}.")
 

@@ -183,11 +183,16 @@ class Source(Strict):
 
     def read_from(self, live: Collection[str]) -> Source:
         """Return the source in the one place where it is read: of two, the database where `live` has its connection."""
-        if not self.files or self.database is None:
+        if not self.lies_in_two_places or self.database is None:
             return self
         if self.database.connection in live:
             return self.model_copy(update={"files": {}, **dict.fromkeys(OF_FILES)})
         return self.model_copy(update={"database": None})
+
+    @property
+    def lies_in_two_places(self) -> bool:
+        """Tell whether the same rows lie in files and in a database."""
+        return bool(self.files) and self.database is not None
 
     @property
     def daily_drop(self) -> bool:

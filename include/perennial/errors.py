@@ -83,4 +83,4 @@ class MailError(PerennialError):
 
 
 class SetupError(PerennialError):
-    """Something this machine or its settings must provide is missing."""
+    """Something this machine or its settings must provide is missing or wrong."""

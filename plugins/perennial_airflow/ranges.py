@@ -25,6 +25,7 @@ PRODUCTS = ("raw", "features", "predictions")
 ALL_SOURCES = "all sources"
 READ_AGAIN = "read the corrected source again"
 CHECK_AGAIN = "check the kept rows again"
+REDRIVEN = "%s of %s: %s rows asked for, %s re-driven; %s rows of that day are in quarantine now, asked for or not"
 NEWEST_PLAN = "{{ ti.xcom_pull(task_ids='plan', key='plan') }}"
 
 
@@ -168,7 +169,7 @@ class RedriveOperator(StageOperator):
                 ingest.run_days(case, source, days, adapters, run=run_id_of(context))
         moved = quarantine.redrive(case, adapters, chosen, decision)
         for each in moved:
-            self.log.info("%s of %s: %s re-driven, %s stay", each.source, each.day, each.moved, each.remaining)
+            self.log.info(REDRIVEN, each.source, each.day, each.asked, each.moved, each.in_quarantine)
         built = adapters.lake.days(case.features_table)
         stale = [state.day.isoformat() for state in adapters.lineage.features(case, built) if state.state == "stale"]
         if stale:

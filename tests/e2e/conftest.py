@@ -1,10 +1,12 @@
-"""One live stack for all end-to-end tests, with a small use case on the real data."""
+"""One live stack for a file of end-to-end tests, a small use case on the real data; nothing of it is left after."""
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from perennial.local import stack
@@ -29,9 +31,12 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Return the settings of a stack of its own; its processes and this one see the same environment."""
+    """Return the settings of a stack of its own; its processes and this one see the same environment.
+
+    Afterwards the environment is as it was, also where a library has written into it, as MLflow does.
+    """
     airflow, mlflow, smtp = free_ports(3)
     environment = {
         "PERENNIAL_HOME": str(tmp_path_factory.mktemp("stack") / "home"),
@@ -40,24 +45,22 @@ def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting
         "PERENNIAL_MLFLOW_PORT": str(mlflow),
         "PERENNIAL_SMTP_PORT": str(smtp),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
+    with patch.dict(os.environ, environment):
         load_settings.cache_clear()
         yield load_settings()
     load_settings.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def layout(stack_settings: Settings) -> Iterator[Layout]:
-    """Return the layout of the running stack; it is stopped after the last test, whatever happened."""
+    """Return the layout of the running stack; it is stopped after the file's last test, whatever happened."""
     try:
         yield stack.up(stack_settings, steps=Steps())
     finally:
         stack.down(stack_settings)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def airflow(layout: Layout) -> Airflow:
     """Return a client that is logged in as the engineer."""
     return Airflow(layout)

@@ -293,7 +293,7 @@ def test_refused_rows_are_redriven_from_a_form(demo: Demo, airflow: Airflow) -> 
     run = airflow.await_success(airflow.trigger(dag, conf={"reason": "the limit was wrong"}))
     found = airflow.results(run, "redrive")
 
-    assert [(each["moved"], each["remaining"]) for each in found["redriven"]] == [(1, 0)]
+    assert [(each["asked"], each["moved"], each["in_quarantine"]) for each in found["redriven"]] == [(1, 1, 0)]
     assert str(day) in found["stale"]
     assert quarantine.listed(case, adapters) == ()
 

@@ -6,38 +6,63 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import toy
+from perennial.cli import main
+from perennial.settings import load_settings
 
 pytestmark = pytest.mark.integration
 
 
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def perennial(tmp_path: Path):
-    """Return a function that runs the command line in a home of its own."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
-    environment |= {
-        "PERENNIAL_HOME": str(tmp_path / "home"),
-        "PERENNIAL_USE_CASES": str(tmp_path / "use_cases"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the command line find a home and use cases of the test's own."""
+    for name in [name for name in os.environ if name.startswith("PERENNIAL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PERENNIAL_USE_CASES", str(tmp_path / "use_cases"))
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    yield
+    load_settings.cache_clear()
+
+
+@pytest.fixture
+def shell(home: None) -> Shell:
+    """Return a function that runs the command line in a process of its own."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        code = "from perennial.cli import main; main()"
-        command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+        command = [sys.executable, "-c", "from perennial.cli import main; main()", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
     return run
 
 
-def test_the_loop_runs_without_airflow_and_a_failed_gate_is_exit_1(perennial, tmp_path):
+@pytest.fixture
+def perennial(home: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shell:
+    """Return a function that does the same in this process, which has imported everything."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["perennial", *arguments])
+        load_settings.cache_clear()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
+def test_the_loop_runs_without_airflow_and_a_failed_gate_is_exit_1(shell, perennial, tmp_path):
     """Days, training, gates, promotion, scores, findings; then a gate that nothing can pass leaves the champion."""
     toy.write_shop(tmp_path / "use_cases")
 
-    done = perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18")
+    done = shell("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18")
     assert done.returncode == 0, done.stderr
     report, promoted, scored, found, decided = json.loads(done.stdout)
 
@@ -77,15 +102,28 @@ def test_wrong_input_is_exit_2_and_one_message(perennial, tmp_path, arguments, m
     assert done.stdout == ""
 
 
-def test_cases_lists_the_good_ones_and_names_the_broken_ones(perennial, tmp_path):
+def test_cases_lists_the_good_ones_and_names_the_broken_ones(shell, tmp_path):
     """Exit 2, and both are told."""
     toy.write_shop(tmp_path / "use_cases")
     toy.write_shop(tmp_path / "use_cases", declared=toy.spec(name="broken", labl={}))
-    done = perennial("cases")
+    done = shell("cases")
 
     assert done.returncode == 2
     assert "shop: Who orders again" in done.stdout
     assert "labl: unknown key. Did you mean 'label'?" in done.stderr
+
+
+def test_cases_tells_of_a_live_connection_that_no_source_declares(perennial, tmp_path, monkeypatch):
+    """Beside the broken ones, whose errors are not held back by it."""
+    toy.write_shop(tmp_path / "use_cases")
+    toy.write_shop(tmp_path / "use_cases", declared=toy.spec(name="broken", labl={}))
+    monkeypatch.setenv("PERENNIAL_LIVE", "elsewhere")
+    done = perennial("cases")
+
+    assert done.returncode == 2
+    assert "shop: Who orders again" in done.stdout
+    assert "labl: unknown key" in done.stderr
+    assert "perennial: PERENNIAL_LIVE names the connection 'elsewhere', which no source" in done.stderr
 
 
 def test_the_schema_is_json_schema(perennial):

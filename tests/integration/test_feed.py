@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -15,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
+import forks
 import psycopg2
 import pytest
 from feeding import FIRST, WORLD, follow_quickly, moment, quick_clock
@@ -30,9 +30,6 @@ from servers import postgres
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.integration
-# Children are forked from a clean server that has imported everything and used nothing.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["perennial.io.feeds", "adbc_driver_postgresql.dbapi"])
 
 
 @pytest.fixture(scope="session")
@@ -145,10 +142,10 @@ def test_history_comes_first_and_then_each_event_at_its_time(shop):
 
 def test_a_feed_killed_at_random_moments_loses_and_doubles_nothing(shop):
     """Six times kill -9, during the history and during what comes; then the table is what the generator gives."""
-    draw, begun = random.Random(7), time.time() - 20
+    context, draw, begun = forks.context(), random.Random(7), time.time() - 20
     for number in range(6):
-        connects, writes = CONTEXT.Event(), CONTEXT.Event()
-        child = CONTEXT.Process(target=follow_quickly, args=(shop, begun, connects, writes))
+        connects, writes = context.Event(), context.Event()
+        child = context.Process(target=follow_quickly, args=(shop, begun, connects, writes))
         child.start()
         assert (writes if number % 2 else connects).wait(60)
         time.sleep(draw.uniform(0.0, 0.3))

@@ -7,80 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import forks
 import pyarrow as pa
 import pytest
 import toy
-from fakes import FakeRegistry
-from perennial import chunks
-from perennial.adapters import Adapters
-from perennial.catalog import read_folder
+from killing import DAYS, FIRST, STEPS, Step, alone, opened
 from perennial.io.rows import UNLIKE
 from perennial.records import Window
-from perennial.stages import backfill, features, ingest, quarantine
-from perennial.stages.quarantine import Chosen, Decision
 
 pytestmark = pytest.mark.integration
 RUNS_OF_EACH = 25
-FIRST = toy.FIRST + timedelta(days=20)
-DAYS = [FIRST + timedelta(days=at) for at in range(12)]
 SEEN = [FIRST + timedelta(days=at) for at in range(-12, len(DAYS) + 1)]
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TABLES = ("raw/shop/orders", "raw/shop/customers", "features/shop")
-WIDE = json.dumps({"orders": [], "customers": []})
-# Children are forked from a clean server that has imported everything and used nothing.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["test_kills", "perennial.chunks", "perennial.adapters", "duckdb", "deltalake"])
-
-
-def opened(home: Path) -> Adapters:
-    """Return adapters with a registry in memory."""
-    adapters = toy.adapters(home / "home")
-    adapters.__dict__["registry"] = FakeRegistry()
-    return adapters
-
-
-def ingest_days(home: Path) -> None:
-    """Read twelve days and those behind them."""
-    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
-    ingest.fill_missing(case, DAYS, adapters, run="killed")
-    for source in ("orders", "customers"):
-        ingest.run_days(case, source, DAYS, adapters, run="killed")
-
-
-def publish_snapshots(home: Path) -> None:
-    """Build twelve days, three commits of four."""
-    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
-    for at in range(0, len(DAYS), 4):
-        features.run_days(case, DAYS[at : at + 4], adapters, run="killed")
-
-
-def redrive_rows(home: Path) -> None:
-    """Re-drive the refused rows of all days under a suite that refuses nothing."""
-    (home / "cases" / "shop" / "suite.json").write_text(WIDE)
-    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
-    quarantine.redrive(case, adapters, Chosen(), Decision("ada", NOW, "a new suite", "killed"))
-
-
-def apply_plan(home: Path) -> None:
-    """Apply the newest plan, or make one first."""
-    case, adapters = read_folder(home / "cases" / "shop"), opened(home)
-    if not adapters.plans.names("shop"):
-        window = Window(DAYS[0], DAYS[-1] + timedelta(days=1))
-        backfill.plan(case, window, adapters, who="ada", now=NOW)
-    made = adapters.plans.load("shop", adapters.plans.names("shop")[-1])
-    for chunk in made.chunks:
-        chunks.run(case, made, chunk, adapters, run="killed")
 
 
 @dataclass(frozen=True)
@@ -88,18 +37,10 @@ class Prepared:
     """Where a step begins, what it does, how long it takes, and where it ends undisturbed."""
 
     start: Path
-    step: Callable[[Path], None]
+    step: Step
     seconds: float
     before: Mapping[tuple[str, date], str]
     after: Mapping[tuple[str, date], str]
-
-
-STEPS: dict[str, tuple[tuple[Callable[[Path], None], ...], Callable[[Path], None]]] = {
-    "ingest": ((), ingest_days),
-    "publish": ((ingest_days,), publish_snapshots),
-    "re-drive": ((ingest_days,), redrive_rows),
-    "backfill": ((), apply_plan),
-}
 
 
 def state(home: Path) -> dict[tuple[str, date], str]:
@@ -117,16 +58,11 @@ def state(home: Path) -> dict[tuple[str, date], str]:
     return {key: digest.hexdigest() for key, digest in found.items()}
 
 
-def in_child(step: Callable[[Path], None], home: Path) -> multiprocessing.process.BaseProcess:
-    """Start a step in a process of its own and process group."""
-    process = CONTEXT.Process(target=_alone, args=(step.__name__, home))
+def in_child(step: Step, home: Path) -> BaseProcess:
+    """Start a step in a process of its own."""
+    process = forks.context().Process(target=alone, args=(step, home))
     process.start()
     return process
-
-
-def _alone(name: str, home: Path) -> None:
-    os.setpgid(0, 0)
-    globals()[name](home)
 
 
 @pytest.fixture(scope="module")

@@ -116,11 +116,24 @@ def test_after_a_new_suite_the_rows_that_pass_are_published_in_their_day(tmp_pat
     rows = adapters.lake.read("raw/shop/orders", Window.of_day(DAY)).to_pylist()
     traces = [json.loads(row[TRACE]) for row in rows if row[TRACE]]
 
-    assert [(record.day, record.moved, record.remaining) for record in first] == [(DAY, 1, 1)]
-    assert [(record.moved, record.remaining) for record in second] == [(0, 1)]
+    assert [(record.day, record.asked, record.moved, record.in_quarantine) for record in first] == [(DAY, 2, 1, 1)]
+    assert [(record.asked, record.moved, record.in_quarantine) for record in second] == [(1, 0, 1)]
     assert places(adapters) == {PUBLISHED: before[PUBLISHED] + 1, QUARANTINE: 1}
     assert [(trace["redriven"]["by"], trace["before"]["run"]) for trace in traces] == [("ada", "scheduled 7")]
     assert adapters.lineage.features(fixed, [DAY])[0].reason == f"orders of {DAY} changed"
+
+
+def test_what_is_asked_for_and_what_is_left_are_counted_apart(tmp_path, adapters):
+    """Two rows of the day have the reason, one of them passes; a third row is in quarantine and nobody asked for it."""
+    case = shop_with(tmp_path, {0: 2000.0, 1: 1e9, 2: None})
+    ingest.run(case, DAY, adapters)
+    fixed = with_suite(case, HIGHER)
+
+    (redriven,) = quarantine.redrive(fixed, adapters, Chosen(reason="amount is not within"), ADA)
+    (discarded,) = quarantine.discard(fixed, adapters, Chosen(reason="amount is missing"), ADA)
+
+    assert (redriven.asked, redriven.moved, redriven.in_quarantine) == (2, 1, 2)
+    assert (discarded.asked, discarded.moved, discarded.in_quarantine) == (1, 1, 1)
 
 
 def test_a_redriven_row_that_is_delivered_again_changes_nothing(tmp_path, adapters):

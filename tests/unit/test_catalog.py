@@ -28,9 +28,7 @@ def test_the_shipped_use_cases_can_all_be_loaded():
     assert "conversion" in [case.name for case in catalog.use_cases()]
 
 
-@pytest.mark.parametrize(
-    ("live", "from_database"), [("", False), ("elsewhere", False), ("elsewhere, clickstream", True)]
-)
+@pytest.mark.parametrize(("live", "from_database"), [("", False), ("clickstream", True), (" clickstream, ", True)])
 def test_of_two_places_a_source_is_read_from_the_one_that_is_set(monkeypatch, live, from_database):
     """From its files, or from the database whose connection PERENNIAL_LIVE names; never from both."""
     monkeypatch.setenv("PERENNIAL_LIVE", live)
@@ -40,6 +38,51 @@ def test_of_two_places_a_source_is_read_from_the_one_that_is_set(monkeypatch, li
 
     assert (source.database is not None) is from_database
     assert bool(source.files) is source.daily_drop is not from_database
+
+
+BOTH = {"connection": "shop_replica", "query": "orders.sql"}
+
+
+def write_shop_in_two_places(use_cases) -> None:
+    """Write a shop whose orders lie in files and in a database."""
+    declared = toy.spec()
+    declared["sources"][0]["database"] = BOTH
+    folder = toy.write_shop(use_cases, declared=declared)
+    (folder / "orders.sql").write_text("select * from orders where ordered_at >= :start and ordered_at < :end")
+
+
+@pytest.mark.parametrize("live", ["shop_replcia", "shop_replica,shop_replcia"])
+def test_a_live_connection_that_no_source_declares_is_told_with_the_nearest(use_cases, monkeypatch, live):
+    """Else the files would be read, which may be old; the DAGs of the use case stay, its tasks say what is wrong."""
+    write_shop_in_two_places(use_cases)
+    monkeypatch.setenv("PERENNIAL_LIVE", live)
+
+    with pytest.raises(SetupError, match=r"PERENNIAL_LIVE names .* 'shop_replcia', .*Did you mean 'shop_replica'\?"):
+        catalog.load_use_case("shop")
+    assert [case.name for case in catalog.use_cases()] == ["shop"]
+    assert catalog.broken_use_cases() == {}
+
+
+def test_a_use_case_that_the_setting_does_not_concern_goes_on(use_cases, monkeypatch):
+    """Its sources lie in one place, whatever PERENNIAL_LIVE says."""
+    toy.write_shop(use_cases)
+    monkeypatch.setenv("PERENNIAL_LIVE", "elsewhere")
+
+    assert catalog.load_use_case("shop").source("orders").files
+    with pytest.raises(SetupError, match=r"'elsewhere', .* Known: none\."):
+        catalog.check_live()
+
+
+def test_the_connection_of_a_broken_use_case_is_known(use_cases, monkeypatch):
+    """A broken one takes no other with it."""
+    write_shop_in_two_places(use_cases)
+    sources = [{"database": {"connection": "warehouse"}}, "nonsense"]
+    toy.write_shop(use_cases, declared=toy.spec(name="broken", sources=sources))
+    toy.write_shop(use_cases, declared=toy.spec(name="worse", sources=None))
+    monkeypatch.setenv("PERENNIAL_LIVE", "warehouse")
+
+    assert catalog.load_use_case("shop").source("orders").database is None
+    assert set(catalog.broken_use_cases()) == {"broken", "worse"}
 
 
 def test_an_address_may_lie_in_the_stacks_own_file(monkeypatch, tmp_path):

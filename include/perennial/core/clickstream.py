@@ -130,6 +130,12 @@ class Events:
     at: Integers
     received: Integers
 
+    @classmethod
+    def none(cls) -> Events:
+        """Return no events."""
+        numbers = np.zeros(0, np.int64)
+        return cls(numbers, numbers, numbers, numbers, numbers.astype(np.int8), numbers, numbers)
+
     def where(self, keep: NDArray[np.bool_] | Integers) -> Events:
         """Return those events, by mask or position."""
         return Events(*(getattr(self, name)[keep] for name in Events.__slots__))
@@ -172,7 +178,7 @@ def days(world: World, start: date, end: date) -> Iterator[tuple[date, Events]]:
             if start <= later < end:
                 waiting[later].append(events)
         if day >= start:
-            yield day, _delivered(world, day, _in_order(day, waiting.pop(day, [])))
+            yield day, _delivered(world, day, _in_order(day, waiting.pop(day, [Events.none()])))
 
 
 def probability(world: World, visitors: Visitors, day: date, *, horizon_days: int = 15) -> Floats:
@@ -264,9 +270,8 @@ def _lateness(world: World, draw: np.random.Generator, count: int) -> Integers:
 
 def _by_day(first: date, events: Events, offset: Integers) -> Iterator[tuple[date, Events]]:
     order = np.argsort(offset, kind="stable")
-    sorted_offset = offset[order]
-    found, starts = np.unique(sorted_offset, return_index=True)
-    for day, start, end in zip(found, starts, [*starts[1:], len(order)], strict=True):
+    found, starts, counts = np.unique(offset[order], return_index=True, return_counts=True)
+    for day, start, end in zip(found, starts, starts + counts, strict=True):
         yield first + timedelta(days=int(day)), events.where(order[start:end])
 
 

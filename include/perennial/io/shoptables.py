@@ -71,9 +71,7 @@ def prepare(tables: Tables) -> None:
     """Make what is not there yet."""
     make_hidden(tables, anew=False)
     if not there(tables):
-        numbers = np.zeros(0, np.int64)
-        nothing = Events(numbers, numbers, numbers, numbers, numbers.astype(np.int8), numbers, numbers)
-        tables.create(TABLE, with_receipt(rows_of(nothing), nothing).schema)
+        tables.create(TABLE, with_receipt(rows_of(Events.none()), Events.none()).schema)
         add_indexes(tables)
     tables.commit()
 

@@ -188,14 +188,15 @@ class _Move:
 
 
 def _decide_day(case: UseCase, source: Source, day: date, adapters: Adapters, move: _Move) -> RedriveRecord:
-    counts = {"moved": 0, "remaining": 0}
+    counts: dict[str, int] = {}
 
     def change(stored: Mapping[date, pa.Table]) -> dict[date, pa.Table]:
         rows = stored[day]
         in_quarantine = pc.equal(rows.column(PLACE), QUARANTINE)
         refused, rest = rows.filter(in_quarantine).to_pylist(), rows.filter(pc.invert(in_quarantine))
         moved = move.picked(source, refused, rest.filter(pc.equal(rest.column(PLACE), PUBLISHED)))
-        counts["moved"], counts["remaining"] = len(moved), len(refused) - len(moved)
+        counts["asked"] = sum(move.chosen.means(row) for row in refused)
+        counts["moved"], counts["in_quarantine"] = len(moved), len(refused) - len(moved)
         new = [_moved(row, move) if at in moved else row for at, row in enumerate(refused)]
         whole = pa.concat_tables([rest, pa.Table.from_pylist(new, schema=rows.schema)])
         return {day: in_order(whole, source.keys)}
@@ -223,9 +224,8 @@ def _record(case: UseCase, source: Source, commit: Commit, counts: Mapping[str, 
         case=case.name,
         source=source.name,
         day=commit.day,
-        moved=counts["moved"],
-        remaining=counts["remaining"],
         version=commit.version,
+        **counts,
     )
 
 

@@ -78,6 +78,15 @@ def test_another_process_with_other_threads_gives_the_same_bytes(threads):
     assert done.stdout.strip() == digest.hexdigest()
 
 
+def test_a_day_without_visitors_has_no_events():
+    """One event a day in the mean: on some days nobody arrives, on some of them nobody returns either."""
+    found = span(cs.World(events_per_day=1), 100)
+
+    assert len(found) == 100
+    assert 0 in {len(events.event) for events in found}
+    assert 50 < sum(len(events.event) for events in found) < 200
+
+
 def test_another_seed_is_another_world():
     """And the same seed is the same one."""
     (first,), (second,) = span(small(), 1), span(cs.World(seed=1, events_per_day=2000), 1)

@@ -55,6 +55,20 @@ def test_the_files_are_the_source_of_the_use_case(tmp_path):
     assert all(Sources(data=tmp_path).read_strays(CASE, SOURCE, day).num_rows == 0 for day in days)
 
 
+def test_an_empty_day_is_an_empty_file(tmp_path):
+    """On some days nobody comes to so small a shop: their files are there, and under the contract; so is the truth."""
+    tiny = World(events_per_day=1)
+    days = [START + timedelta(days=each) for each in range(5)]
+    written = clickstreams.write_files(tiny, Span(START, END), tmp_path)
+
+    reading = Sources(data=tmp_path).read_days(CASE, SOURCE.model_copy(update={"sparse": True}), days)
+    rows = [each.rows.num_rows for each in reading]
+
+    assert written.rows == sum(rows) > 0
+    assert 0 in rows
+    assert all(clickstreams.truth(tiny, tmp_path, day).num_rows > 0 for day in days)
+
+
 def test_two_worlds_do_not_end_up_in_one_stream(tmp_path):
     """Days that stay must show the same visitors; other dials may go on with them, and a whole new span is fine."""
     clickstreams.write_files(world(), Span(START, END), tmp_path)
