@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -48,6 +49,19 @@ class Warehouse:
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
+
+    @cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        """Return the database in memory that all SQL runs in; to open one costs as much as many a query."""
+        # One thread over rows in one order adds up in one order: the same rows give the same bits.
+        return duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 1})
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection of its own: what is registered there nobody else sees."""
+        with self._database.cursor() as connection:
+            connection.execute("set timezone = 'UTC'")
+            yield connection
 
     def pins(self, case: UseCase, *, known_at: datetime | None = None) -> dict[str, int]:
         """Return the version of each table that a use case reads: the newest, or the newest at a moment."""
@@ -100,7 +114,7 @@ class Warehouse:
         """
         shown = dict(tables)
         if case.features.windows is not None:
-            shown["windows"] = pa.concat_tables(_walked(case, case.features.windows, days, tables))
+            shown["windows"] = pa.concat_tables(self._walked(case, case.features.windows, days, tables))
         return self._features(case, days, shown)
 
     def compute_features(self, case: UseCase, asked: Sequence[Asked], *, pins: Pins) -> tuple[pa.Table, ...]:
@@ -158,7 +172,7 @@ class Warehouse:
         version = _pinned(case, case.raw_table(source.name), pins)
         named = windows.columns(case, declared)
         # Nothing here holds the rows while the days are walked.
-        found = _walked(
+        found = self._walked(
             case, declared, days, {source.name: self._published(case, source, seen, version, columns=named)}
         )
         yield from (
@@ -170,7 +184,7 @@ class Warehouse:
         if case.features.windows is None:
             yield from ((day, {}) for day in days)
             return
-        found = _walked(case, case.features.windows, days, tables)
+        found = self._walked(case, case.features.windows, days, tables)
         yield from ((day, {"windows": rows}) for day, rows in zip(days, found, strict=True))
 
     def _chunks(self, case: UseCase, days: Sequence[date], *, pins: Pins) -> Iterator[Sequence[date]]:
@@ -197,12 +211,29 @@ class Warehouse:
         if file is None:
             _check_columns(case, "use_case.yaml (features.windows)", shown["windows"], wanted)
             return shown["windows"].select(wanted)
-        found = _run(case, file, days, shown)
+        found = self._run(case, file, days, shown)
         _check_columns(case, file, found, wanted)
         rows = _as_features(case, file, found.select(wanted))
         rows = rows.sort_by([(DAY, "ascending"), (case.entity, "ascending")])
         _check_entities(case, file, rows)
         return rows
+
+    def _walked(self, case: UseCase, declared: Windows, days: Sequence[date], tables: Tables) -> Iterator[pa.Table]:
+        with self._connection() as connection:
+            found = windows.evaluated(case, declared, days[0], tables[declared.source], connection=connection)
+        del tables  # the caller may have let go of them: they are not needed while the walk is prepared
+        return windows.walked(case, declared, days, found)
+
+    def _run(self, case: UseCase, file: str, days: Sequence[date], tables: Tables) -> pa.Table:
+        """Return what one of the use case's SQL files gives over the given rows."""
+        with self._connection() as connection:
+            connection.register("days", pa.table({DAY: pa.array(days, pa.date32())}))
+            for name, rows in tables.items():
+                connection.register(name, rows)
+            try:
+                return connection.sql(case.text(file)).to_arrow_table()
+            except duckdb.Error as error:
+                raise SpecError(f"{case.name}/{file} does not run: {error}") from error
 
     def _published(
         self, case: UseCase, source: Source, window: Window, version: int, *, columns: Sequence[str] | None = None
@@ -243,7 +274,7 @@ class Warehouse:
         The caller asks for matured days only: the SQL sees the sources up to the last day plus the horizon.
         """
         tables = self.source_rows(case, days, cut=max(days) + case.horizon, pins=pins)
-        found = _run(case, case.label.sql, days, tables)
+        found = self._run(case, case.label.sql, days, tables)
         wanted = [DAY, case.entity, case.label.column]
         _check_columns(case, case.label.sql, found, wanted)
         _check_entities(case, case.label.sql, found)
@@ -314,39 +345,10 @@ class _ByDay:
         return shown
 
 
-def _walked(case: UseCase, declared: Windows, days: Sequence[date], tables: Tables) -> Iterator[pa.Table]:
-    with _connection() as connection:
-        found = windows.evaluated(case, declared, days[0], tables[declared.source], connection=connection)
-    del tables  # the caller may have let go of them: they are not needed while the walk is prepared
-    return windows.walked(case, declared, days, found)
-
-
-def _run(case: UseCase, file: str, days: Sequence[date], tables: Tables) -> pa.Table:
-    """Return what one of the use case's SQL files gives over the given rows."""
-    with _connection() as connection:
-        connection.register("days", pa.table({DAY: pa.array(days, pa.date32())}))
-        for name, rows in tables.items():
-            connection.register(name, rows)
-        try:
-            return connection.sql(case.text(file)).to_arrow_table()
-        except duckdb.Error as error:
-            raise SpecError(f"{case.name}/{file} does not run: {error}") from error
-
-
 def _pinned(case: UseCase, table: str, pins: Pins) -> int:
     if table not in pins:
         raise LakeError(f"There is no table {table!r} yet. Run ingest for a day of {case.name!r} first.")
     return pins[table]
-
-
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("set timezone = 'UTC'")
-        # One thread over rows in the lake's order adds up in one order: the same rows give the same bits.
-        connection.execute("set threads = 1")
-        yield connection
 
 
 def _check_columns(case: UseCase, file: str, found: pa.Table, wanted: Sequence[str]) -> None:
