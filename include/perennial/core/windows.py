@@ -9,6 +9,7 @@ and a single day give equal results, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,6 +20,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int32 | np.int64]
 BoolArray = npt.NDArray[np.bool_]
 GROUND_DAYS = 8
+AT_ONCE = 2  # columns that are prepared beside each other
 BITS = 63  # of a row that is sorted as one number
 NEVER = -(10**9)  # a day number before all others
 ONE = np.int32(1)  # of the states' own type: numpy adds another one thirty times more slowly
@@ -146,10 +148,18 @@ def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, day
         entities: how many places the state needs.
         days: asked day numbers, ascending.
     """
-    states = {name: _state(column) for name, column in columns.items()}
+    states = _states(columns)
     # What was added has to be taken away: the walk begins with the first row.
     first = min([days[0], *presence.rows.day[:1].tolist()])
     return _walk(_state(presence), states, _Ground(presence, entities), range(first, days[-1] + 1), set(days))
+
+
+def _states(columns: Mapping[str, Column]) -> dict[str, _Sum | _Since]:
+    """Return the state of each column; sorting, which takes most of the time, lets another thread work."""
+    items = {id(column.value): column.value for column in columns.values() if isinstance(column.value, Items)}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda each: each.in_order, items.values()))
+        return dict(zip(columns, pool.map(_state, columns.values()), strict=True))
 
 
 def _walk(

@@ -88,7 +88,8 @@ def _as_tight_as_it_is(rows: pa.Table) -> pa.Table:
 def _encodings(schema: pa.Schema) -> dict[str, object]:
     """Return encodings that are made faster than a dictionary and take less room: most columns here are numbers.
 
-    Of long numbers, mostly ids and times, the differences are kept; of others, bytes of one rank together.
+    Of long numbers, mostly ids and times, the differences are kept; of others, bytes of one rank together. Nobody looks
+    for these by their least and greatest value, so those are not kept.
     """
     encodings = {}
     for field in schema:
@@ -97,4 +98,5 @@ def _encodings(schema: pa.Schema) -> dict[str, object]:
         elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
             encodings[field.name] = "BYTE_STREAM_SPLIT"
     others = [field.name for field in schema if field.name not in encodings]
-    return {"column_encoding": encodings, "use_dictionary": others}
+    sought = [name for name, encoding in encodings.items() if encoding == "DELTA_BINARY_PACKED"]
+    return {"column_encoding": encodings, "use_dictionary": others, "write_statistics": [*sought, *others]}

@@ -45,7 +45,9 @@ class Lineage:
     lake: Lake
 
     def keep_features(self, case: UseCase, days: Sequence[date], *, pins: Pins, run: str) -> None:
-        """Write down what the snapshots of `days` were made from, at the pinned versions."""
+        """Write down what the snapshots of `days`, if there are any, were made from, at the pinned versions."""
+        if not days:
+            return
         known = _Revisions(self.lake, case, days, pins)
         entries = {day: _entry(known.inputs(day)) for day in days}
         self.lake.write_days(case.features_lineage, entries, metadata={"case": case.name, "run": run})

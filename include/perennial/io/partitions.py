@@ -52,6 +52,8 @@ def as_stored(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     Raises:
         pa.ArrowException: a value does not fit into the type that the table's column has.
     """
+    if rows.schema.equals(schema):
+        return rows
     columns = []
     for field in schema:
         if field.name not in rows.column_names:

@@ -352,8 +352,9 @@ def _pinned(case: UseCase, table: str, pins: Pins) -> int:
 
 
 def _check_columns(case: UseCase, file: str, found: pa.Table, wanted: Sequence[str]) -> None:
-    missing = [name for name in wanted if name not in found.column_names]
-    unknown = [name for name in found.column_names if name not in wanted]
+    names = found.column_names
+    missing = [name for name in wanted if name not in names]
+    unknown = [name for name in names if name not in wanted]
     if missing or unknown:
         raise SpecError(
             f"{case.name}/{file} gives other columns than use_case.yaml names: "

@@ -55,13 +55,17 @@ def run_days(
     checked = days[0] - timedelta(days=1)
     computed = _told(_computed(case, days, adapters, pins), progress, of=len(days))
     records: list[FeaturesRecord] = []
-    # The next part is computed while one is written.
-    with ThreadPoolExecutor(max_workers=1) as background:
-        writing: Future[list[FeaturesRecord]] | None = None
-        for built in _parts(case, computed):
+    try:
+        # The next part is computed while one is written.
+        with ThreadPoolExecutor(max_workers=1) as background:
+            writing: Future[list[FeaturesRecord]] | None = None
+            for built in _parts(case, computed):
+                records += writing.result() if writing else []
+                writing = background.submit(_publish, case, built, adapters, pins=pins, checked=checked, run=run)
             records += writing.result() if writing else []
-            writing = background.submit(_publish, case, built, adapters, pins=pins, checked=checked, run=run)
-        records += writing.result() if writing else []
+    finally:
+        # A day without it looks stale and is built again, which changes nothing.
+        adapters.lineage.keep_features(case, [record.day for record in records], pins=pins, run=run)
     return tuple(records)
 
 
@@ -105,10 +109,9 @@ def rebuild_stale(case: UseCase, day: date, adapters: Adapters, *, run: str = "m
 def _publish(
     case: UseCase, built: dict[date, pa.Table], adapters: Adapters, *, pins: dict[str, int], checked: date, run: str
 ) -> list[FeaturesRecord]:
-    """Write snapshots in one commit, and then what they were made from."""
+    """Write snapshots in one commit."""
     metadata = {"case": case.name, "run": run, "spec": case.fingerprint()[:12]}
     commits = adapters.lake.write_days(case.features_table, built, metadata=metadata)
-    adapters.lineage.keep_features(case, list(built), pins=pins, run=run)
     return [
         FeaturesRecord(
             case=case.name,
