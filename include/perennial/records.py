@@ -222,6 +222,29 @@ class PromotionRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerCheck(Record):
+    """What became of checking the ledger: how many entries, where each hash stands, and a sentence a fault.
+
+    `notes` says what could not be looked at.
+    """
+
+    entries: int
+    places: dict[str, int]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> str | None:
+        """Return the newest entry as `ID:HASH`, to be kept elsewhere; None where there is none."""
+        return next((f"{place}:{digest}" for digest, place in reversed(self.places.items())), None)
+
+    def knows(self, anchor: str) -> bool:
+        """Tell whether an entry that was kept elsewhere, as `ID:HASH` or as its hash alone, is still there."""
+        place, _, digest = anchor.rpartition(":")
+        return digest in self.places and place in {"", str(self.places[digest])}
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreRecord(Record):
     """One day's predictions and what made them."""
 

@@ -22,7 +22,7 @@ from perennial.settings import CHECKOUT, Settings
 FERNET_KEY = "cGVyZW5uaWFsLXBlcmVubmlhbC1wZXJlbm5pYWwtMzI="
 VALUES = compose.values(FERNET_KEY)
 IMAGES = {
-    "postgres": {"POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD"},
+    "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD"},
     "redis": {"REDISCLI_AUTH"},
 }
 PLATFORM = {"PYTHONPATH", "AIRFLOW_HOME", "AIRFLOW_CONN_SMTP_DEFAULT"}

@@ -27,7 +27,7 @@ SOLE_IMPORTERS = {
     "deltalake": {"io/lake.py"},
     "duckdb": DUCKDB,
     "great_expectations": {"io/expectations.py"},
-    "mlflow": {"io/registry.py"},
+    "mlflow": {"io/registry.py", "io/runs.py"},
     "evidently": {"io/reports.py"},
     "matplotlib": {"io/plots.py"},
     "adbc_driver_postgresql": {"io/databases.py", "io/tables.py"},

@@ -20,7 +20,7 @@ from perennial.core.gates import Contender
 from perennial.core.splits import Split
 from perennial.errors import DataError
 from perennial.io.ledger import Entry
-from perennial.io.registry import CHALLENGER, CHAMPION, RegisteredModel
+from perennial.io.registry import CHALLENGER, CHAMPION, NEWEST, RegisteredModel
 from perennial.records import GateReport, Window
 from perennial.spec import UseCase
 
@@ -57,12 +57,13 @@ def run(
         _check_kind(case, model)
     holdout = _holdout(case, adapters, challenger=challenger, champion=champion)
     report = _report(case, holdout, challenger, champion)
-    adapters.ledger.add(
+    written = adapters.ledger.add(
         Entry(
             case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
             to_version=version, day=report.as_of, report=report.to_json(),
         )
     )  # fmt: skip
+    registry.note(case.name, {NEWEST: written.anchor})
     registry.tag(case.name, version, _tags(report, now))
     registry.describe(case.name, version, _card(case, report, challenger))
     log.info("%s version %s against %s: %s", case.name, version, standing or "no champion", _reason(report))

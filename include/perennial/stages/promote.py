@@ -52,7 +52,7 @@ def run(
     _refuse_without_report(case, version, report=report, champion=champion)
     replaced = None if champion == version else champion
     entry = Entry(case.name, now, "promoted", who, reason, run, from_version=replaced, to_version=version)
-    written = adapters.ledger.promote(entry, after=standing)
+    written = adapters.ledger.crown(entry, after=standing)
     _project(case, adapters)
     log.info("%s version %s is the champion, was %s", case.name, version, champion)
     return _record(written, changed=True)

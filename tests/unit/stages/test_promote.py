@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fakes import make_case
-from perennial.errors import GateFailedError, LedgerError, RegistryError
+from perennial.errors import GateFailedError, RefusedError, RegistryError
 from perennial.io.ledger import Entry
 from perennial.stages import promote
 from worlds import NOW, World
@@ -86,10 +86,10 @@ def test_of_two_promotions_at_once_one_is_refused(reigning: World):
         reigning.train()
         reigning.evaluate()
     ledger, standing = reigning.adapters.ledger, reigning.adapters.ledger.latest_promotion("toy")
-    ledger.promote(Entry("toy", NOW, "promoted", "bob", "faster", "other", "1", "3"), after=standing)
+    ledger.crown(Entry("toy", NOW, "promoted", "bob", "faster", "other", "1", "3"), after=standing)
 
-    with pytest.raises(LedgerError, match=r"version 3 was promoted by bob.*while version 2 was being promoted"):
-        ledger.promote(Entry("toy", NOW, "promoted", "ada", "slower", "this", "1", "2"), after=standing)
+    with pytest.raises(RefusedError, match=r"version 2 is not promoted: version 3 was promoted by bob.*evaluation"):
+        ledger.crown(Entry("toy", NOW, "promoted", "ada", "slower", "this", "1", "2"), after=standing)
     assert ledger.champion("toy") == "3"
 
 
