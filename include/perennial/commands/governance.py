@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from perennial.adapters import Adapters
 from perennial.commands.printing import columns, show_json
-from perennial.errors import TamperedError
+from perennial.errors import DataError, TamperedError
 from perennial.io.entries import Entry
 from perennial.io.pages import moment
-from perennial.stages import audit
+from perennial.stages import audit, reigns
+from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
 ledger_commands = typer.Typer(no_args_is_help=True, help="Show the ledger, and verify that nobody has changed it.")
@@ -57,6 +59,54 @@ def verify_entries(
     typer.echo(f"{found.entries} entries, each as it was written and in its place.")
     if found.newest:
         typer.echo(f"Keep the newest elsewhere: {found.newest}")
+
+
+@app.command("champion")
+def show_champion(
+    case: Annotated[str, typer.Argument(help="name of a use case, also of a deleted one")],
+    at: Annotated[
+        str | None, typer.Option(help="such as 2026-03-01 or 2026-03-01T12:00; UTC unless it says otherwise")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say who is champion, or was at a moment: since when, why, by whom, and by which gates."""
+    asked = _moment(at) if at else datetime.now(UTC)
+    found = reigns.at(case, asked, Adapters.from_env().ledger)
+    if as_json:
+        show_json(found)
+        return
+    typer.echo(_told(found) if found else f"{case} had no champion at {moment(asked)}.")
+
+
+def _told(reign: Reign) -> str:
+    lines = [
+        f"{reign.case} version {reign.version}",
+        f"since   {moment(reign.since)}",
+        f"until   {_end(reign)}",
+        f"how     {reign.by.action} by {reign.by.who}, entry {reign.by.id}, run {reign.by.run}",
+        f"why     {reign.by.reason}",
+    ]
+    if reign.by.from_version:
+        lines.append(f"before  version {reign.by.from_version}")
+    if reign.evaluation:
+        lines.append(f"gates   {reign.evaluation.reason}, entry {reign.evaluation.id}, {moment(reign.evaluation.at)}")
+    return "\n".join(lines)
+
+
+def _end(reign: Reign) -> str:
+    ended = reign.ended_by
+    if ended is None:
+        return "now"
+    return f"{moment(ended.at)}, when version {ended.to_version} was {ended.action} by {ended.who}, entry {ended.id}"
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise DataError(f"--at {text!r} is no time. Write it as 2026-03-01 or 2026-03-01T12:00.") from error
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _versions(entry: Entry) -> str:

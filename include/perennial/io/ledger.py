@@ -135,6 +135,15 @@ class Ledger:
         entry = self.latest_promotion(case)
         return None if entry is None else entry.to_version
 
+    def evaluation_before(self, entry: Entry) -> Entry | None:
+        """Return the newest evaluation of the version that an entry is about, written before it."""
+        query = sa.select(_entries).where(
+            _entries.c.case == entry.case, _entries.c.action == "evaluated",
+            _entries.c.to_version == entry.to_version, _entries.c.id < entry.id,
+        )  # fmt: skip
+        row = self._find(query.order_by(_entries.c.id.desc()))
+        return None if row is None else entries.read(row)
+
     def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
         """Return the newest gate report, of any version or of one."""
         query = sa.select(_entries).where(_entries.c.case == case, _entries.c.action == "evaluated")
