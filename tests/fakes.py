@@ -247,7 +247,7 @@ class FakeRegistry(Registry):
         self.tags_of: dict[tuple[str, str], dict[str, str]] = {}
         self.described: dict[tuple[str, str], str] = {}
         self.moves: list[tuple[str, str]] = []
-        self.notes: dict[str, dict[str, str]] = {}
+        self.kept_notes: dict[str, dict[str, str]] = {}
         self.down: set[str] = set()
 
     def _ask(self, what: str) -> None:
@@ -294,12 +294,16 @@ class FakeRegistry(Registry):
     def note(self, model: str, notes: Mapping[str, str]) -> None:
         """Keep notes about a model."""
         self._ask("note")
-        self.notes.setdefault(model, {}).update(notes)
+        self.kept_notes.setdefault(model, {}).update(notes)
+
+    def notes(self, model: str) -> dict[str, str]:
+        """Return the notes about a model."""
+        return dict(self.kept_notes.get(model, {}))
 
     def noted(self, name: str) -> dict[str, str]:
         """Return the models that have such a note."""
         self._ask("noted")
-        return {model: kept[name] for model, kept in self.notes.items() if name in kept}
+        return {model: kept[name] for model, kept in self.kept_notes.items() if name in kept}
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return all aliases."""

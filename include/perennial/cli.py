@@ -155,8 +155,8 @@ def run_loop(
     with progress_bars() as told:
         window = Window(days[0], last + timedelta(days=1))
         plan = backfill.plan(spec, window, adapters, products=["features"], who=who(), now=_now())
-        for chunk in plan.chunks:
-            chunks.run(spec, plan, chunk, adapters, run=RUN, progress=told)
+        done = [chunks.run(spec, plan, chunk, adapters, run=RUN, progress=told) for chunk in plan.chunks]
+        backfill.enter(backfill.summary(plan, done), adapters, who=who(), now=_now(), run=RUN)
         trained = train.run(spec, last, adapters, run=RUN, reason="by hand", progress=told)
         report = evaluate.run(spec, adapters, version=trained.version, now=_now(), who=who(), run=RUN)
         report.raise_if_failed()

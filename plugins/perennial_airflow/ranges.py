@@ -134,6 +134,8 @@ class SummariseBackfillOperator(StageOperator):
         record = backfill.summary(made, [each for each in found if each is not None])
         self.log.info("plan %s: %s of %s parts, %s days, %s changed, %s rows, %s s of work", record.plan, record.done,
                       record.parts, record.days, record.changed, record.rows, record.seconds)  # fmt: skip
+        if not asked["dry_run"]:
+            backfill.enter(record, adapters, who=who_started(context), now=timezone.utcnow(), run=run_id_of(context))
         if asked["mail_to"]:
             self._mail(asked["mail_to"], record, dry_run=asked["dry_run"], url=run_url(context))
         if record.done < record.parts and not asked["dry_run"]:

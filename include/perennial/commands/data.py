@@ -169,7 +169,9 @@ def apply_backfill(
     made = adapters.plans.load(case, plan or names[-1])
     with progress_bars() as told:
         done = [chunks.run(spec, made, chunk, adapters, run=f"plan {made.id}", progress=told) for chunk in made.chunks]
-    show_json(backfill.summary(made, done))
+    record = backfill.summary(made, done)
+    backfill.enter(record, adapters, who=who(), now=datetime.now(UTC), run=RUN)
+    show_json(record)
 
 
 @app.command("forget")

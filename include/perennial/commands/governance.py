@@ -1,4 +1,4 @@
-"""Commands of approvers and auditors: the ledger, and who was champion when."""
+"""Commands of operations, approvers and auditors: rollback, aliases, the ledger, and who was champion when."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from perennial import catalog, projection
 from perennial.adapters import Adapters
-from perennial.commands.printing import columns, show_json
-from perennial.errors import DataError, TamperedError
+from perennial.commands.printing import columns, show_json, who
+from perennial.errors import DataError, MailError, RefusedError, SetupError, TamperedError
 from perennial.io.entries import Entry
+from perennial.io.mails import Links
 from perennial.io.pages import moment
-from perennial.stages import audit, reigns
+from perennial.io.post import deliver
+from perennial.settings import connection
+from perennial.spec import UseCase
+from perennial.stages import audit, reigns, rollback, tell
 from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
 ledger_commands = typer.Typer(no_args_is_help=True, help="Show the ledger, and verify that nobody has changed it.")
 app.add_typer(ledger_commands, name="ledger")
+RUN = "command line"
+Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -59,6 +66,53 @@ def verify_entries(
     typer.echo(f"{found.entries} entries, each as it was written and in its place.")
     if found.newest:
         typer.echo(f"Keep the newest elsewhere: {found.newest}")
+
+
+@app.command("rollback")
+def roll_back(
+    case: Case,
+    to: Annotated[str, typer.Option(help="a version that was champion before")],
+    reason: Annotated[str, typer.Option(help="kept in the ledger, and mailed to everyone concerned")],
+) -> None:
+    """Make a former champion the champion again, at once; refused before anything changes where it cannot serve."""
+    spec, adapters = catalog.load_use_case(case), Adapters.from_env()
+    record = rollback.run(spec, to, adapters, who=who(), reason=reason, now=datetime.now(UTC), run=RUN)
+    show_json(record)
+    _tell(spec, adapters)
+
+
+@app.command("aliases")
+def check_aliases(
+    case: Case,
+    reason: Annotated[str, typer.Option(help="why an alias is put back; kept in the ledger")] = "",
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="put the aliases where the ledger says")] = False,
+) -> None:
+    """Hold MLflow's aliases against the ledger; exit 2 where somebody has moved one by hand."""
+    spec, adapters, now = catalog.load_use_case(case), Adapters.from_env(), datetime.now(UTC)
+    if repair:
+        if not reason.strip():
+            raise RefusedError(f"The aliases of {case} are not put back without a reason: add --reason.")
+        found = projection.repair(case, adapters, reason=reason.strip(), now=now, who=who(), run=RUN)
+        typer.echo(f"put back: {found.moved}" if found.moved else f"{case}: there was nothing to put back.")
+    else:
+        found = projection.watch(case, adapters, now=now, who=who(), run=RUN)
+        if not found.moved:
+            typer.echo(f"{case}: the aliases are where the ledger says, champion {found.champion or 'none'}.")
+    _tell(spec, adapters)
+    if not repair:
+        found.raise_if_moved()
+
+
+def _tell(case: UseCase, adapters: Adapters) -> None:
+    """Mail what is due through the connection `smtp_default`; where that cannot be, the next daily run does."""
+    models = Links.of(adapters.settings.airflow_url, run="").models
+    try:
+        address = connection("smtp_default")
+        links = Links.of(adapters.settings.airflow_url, run=models)
+        tell.run(case, adapters, deliver=lambda mail: deliver(mail, address), links=links, now=datetime.now(UTC))
+    except (SetupError, MailError) as error:
+        typer.echo(f"Nobody was mailed yet, the next run of {case.name}__batch_scoring will: {error}", err=True)
 
 
 @app.command("champion")

@@ -87,6 +87,11 @@ class Entry(Record):
         """Return what to keep elsewhere, so that nobody can take this entry, or one before it, away unseen."""
         return f"{self.id}:{self.hash}"
 
+    @property
+    def topic(self) -> str:
+        """Return what a mail about this entry is kept under."""
+        return f"entry {self.id}"
+
 
 def append(connection: sa.Connection, entry: Entry, *, once: str | None = None) -> Entry:
     """Write an entry behind the newest one; return it, or the first one with the same `once`.

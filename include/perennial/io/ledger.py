@@ -144,13 +144,39 @@ class Ledger:
         row = self._find(query.order_by(_entries.c.id.desc()))
         return None if row is None else entries.read(row)
 
-    def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
-        """Return the newest gate report, of any version or of one."""
+    def latest_evaluation(self, case: str, *, version: str | None = None) -> Entry | None:
+        """Return the newest evaluation, of any version or of one."""
         query = sa.select(_entries).where(_entries.c.case == case, _entries.c.action == "evaluated")
         if version is not None:
             query = query.where(_entries.c.to_version == version)
         row = self._find(query.order_by(_entries.c.id.desc()))
-        return None if row is None else _read(GateReport, row["report"])
+        return None if row is None else entries.read(row)
+
+    def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
+        """Return the newest gate report, of any version or of one."""
+        entry = self.latest_evaluation(case, version=version)
+        return None if entry is None else TypeAdapter(GateReport).validate_python(entry.report)
+
+    def open_incident(self, case: str, *, about: str) -> Entry | None:
+        """Return the entry that opened the incident about something, None where the newest one is over."""
+        query = sa.select(_entries).where(
+            _entries.c.case == case, _entries.c.action.in_(("incident opened", "incident closed")),
+            _entries.c.report.contains(json.dumps({"about": about})[1:-1]),
+        )  # fmt: skip
+        row = self._find(query.order_by(_entries.c.id.desc()))
+        return entries.read(row) if row is not None and row["action"] == "incident opened" else None
+
+    def untold(self, case: str) -> tuple[Entry, ...]:
+        """Return the rollbacks, and the incidents about aliases, that no mail went out about, oldest first."""
+        mine = (
+            (_entries.c.action == "rolled back")
+            | _entries.c.action.in_(("incident opened", "incident closed"))
+            & _entries.c.report.contains('"about": "aliases"')
+        )  # fmt: skip
+        told = sa.select(_alerts.c.verdict).where(_alerts.c.case == case)
+        query = sa.select(_entries).where(_entries.c.case == case, mine).order_by(_entries.c.id)
+        known = {row["verdict"] for row in self._all(told)}
+        return tuple(entry for entry in map(entries.read, self._all(query)) if entry.topic not in known)
 
     def history(self, case: str | None = None, *, limit: int = 100) -> tuple[Entry, ...]:
         """Return the newest entries, of one use case or of all, newest first."""

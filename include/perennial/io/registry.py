@@ -183,16 +183,13 @@ class Registry:
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return all aliases of a model and their versions as text; none where there is no model."""
-        from mlflow.exceptions import MlflowException
+        found = self._model(model)
+        return {alias: str(number) for alias, number in found.aliases.items()} if found else {}  # SQL gives an int
 
-        with self._translated(f"read the aliases of {model}"):
-            try:
-                found = self._client().get_registered_model(model).aliases
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return {}
-                raise
-        return {alias: str(number) for alias, number in found.items()}  # the SQL store returns an int
+    def notes(self, model: str) -> dict[str, str]:
+        """Return all notes about a model; none where there is no model."""
+        found = self._model(model)
+        return dict(found.tags) if found else {}
 
     def versions(self, model: str) -> tuple[str, ...]:
         """Return all registered versions, oldest first; none where the model is not there."""
@@ -257,6 +254,18 @@ class Registry:
         """Give a version its description, in Markdown; MLflow's page shows it."""
         with self._translated(f"describe {model} version {version}"):
             self._client().update_model_version(model, version, description=text)
+
+    def _model(self, model: str) -> Any | None:
+        """Return MLflow's registered model, None where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        with self._translated(f"read the model {model}"):
+            try:
+                return self._client().get_registered_model(model)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
 
     def _client(self) -> MlflowClient:
         """Return the client of this registry; MLflow keeps its URI for the whole process."""
