@@ -1,4 +1,4 @@
-"""The operators of long ranges: plan a backfill, do its parts, sum it up; and re-drive refused rows.
+"""The operators of long ranges: plan a backfill, do its parts, sum it up; re-drive refused rows; and maintain the lake.
 
 None of them mails the people of the use case, promotes, or tells an asset: a range changes data and starts nothing.
 """
@@ -183,6 +183,25 @@ class RedriveOperator(StageOperator):
 
         why = context["params"]["reason"] or "re-driven from Airflow"
         return Decision(who=who_started(context), at=timezone.utcnow(), reason=why, run=run_id_of(context))
+
+
+class MaintainOperator(StageOperator):
+    """Vacuum the use case's tables, but for what its champions and its challenger need."""
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return what was freed, one record a table."""
+        from perennial.stages import maintain
+
+        asked = context["params"]
+        freed = maintain.run(
+            self.use_case(), self.adapters(), keep_days=int(asked["keep_days"]), dry_run=bool(asked["dry_run"])
+        )
+        for each in freed:
+            self.log.info("%s: %s files, %.1f MB, versions %s pinned", each.table, each.files, each.bytes / 1e6,
+                          ", ".join(map(str, each.pinned)) or "none")  # fmt: skip
+        total = sum(each.bytes for each in freed) / 1e6
+        self.log.info("%s %.1f MB", "would free" if asked["dry_run"] else "freed", total)
+        return [xcom(each) for each in freed]
 
 
 def _chosen(asked: Any) -> Chosen:

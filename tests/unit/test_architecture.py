@@ -24,7 +24,7 @@ DUCKDB = {
     "local/injection.py",
 }
 SOLE_IMPORTERS = {
-    "deltalake": {"io/lake.py"},
+    "deltalake": {"io/lake.py", "io/maintenance.py"},
     "duckdb": DUCKDB,
     "great_expectations": {"io/expectations.py"},
     "mlflow": {"io/registry.py", "io/runs.py"},
