@@ -89,4 +89,5 @@ def at_once(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
         name: second part of the DAG id.
         title: what the DAG list shows after the use case's name.
     """
-    return by_hand(case, name, title=title) | {"max_active_runs": AT_ONCE}
+    # A paused DAG takes a request and lets it lie.
+    return by_hand(case, name, title=title) | {"max_active_runs": AT_ONCE, "is_paused_upon_creation": False}

@@ -47,6 +47,7 @@ def test_a_rollback_waits_for_nothing_and_tells_everyone(dags):
 
     assert type(dag.timetable).__name__ == "NullTimetable"
     assert dag.max_active_runs == defaults.AT_ONCE
+    assert dag.is_paused_upon_creation is False
     assert {task.priority_weight for task in dag.tasks} == {defaults.FIRST}
     assert upstream(dag, "tell") == {"rollback"}
     assert [asset.name for asset in dag.get_task("rollback").outlets] == ["toy/champion"]
