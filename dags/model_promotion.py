@@ -4,15 +4,17 @@
 |---|---|
 | starts | on `<case>/challenger`, which `<case>__continuous_training` updates; by hand for the newest challenger |
 | updates | `<case>/champion`; the ledger records who, when, what from and to, the gate report and the reason |
+| `tell_decisions` | mails aliases that were moved by hand, and their return; **skipped** means: nothing to tell |
 | where a gate fails | the run fails at once, is not tried again, and the champion stays |
 
 **Where `evaluate` fails** its log lists each gate with value, limit and margin. A failed gate needs no repair: the next
-challenger gets its own chance. **Where `promote` fails** the aliases may lag behind the ledger; clear the task.
+challenger gets its own chance. **Where `promote` fails** its log says why, and the ledger has the refusal.
 """
 
 from airflow.sdk import DAG
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
+from perennial_airflow.governance import TellDecisionsOperator
 from perennial_airflow.operators import EvaluateOperator, PromoteOperator
 
 for case in use_cases():
@@ -22,6 +24,7 @@ for case in use_cases():
         max_active_runs=1,
         doc_md=__doc__,
     ):
+        TellDecisionsOperator(task_id="tell_decisions", task_display_name="Watch the aliases", case=case.name)
         evaluate = EvaluateOperator(task_id="evaluate", task_display_name="Hold against the gates", case=case.name)
         PromoteOperator(
             task_id="promote",

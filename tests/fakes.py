@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from perennial.errors import DataError, RegistryError
 from perennial.io.ledger import Ledger
-from perennial.io.registry import ChildRun, RegisteredModel, Registry
+from perennial.io.registry import RegisteredModel, Registry
+from perennial.io.runs import ChildRun
 from perennial.records import Commit, Window
 from perennial.spec import UseCase
 
@@ -246,6 +247,7 @@ class FakeRegistry(Registry):
         self.tags_of: dict[tuple[str, str], dict[str, str]] = {}
         self.described: dict[tuple[str, str], str] = {}
         self.moves: list[tuple[str, str]] = []
+        self.kept_notes: dict[str, dict[str, str]] = {}
         self.down: set[str] = set()
 
     def _ask(self, what: str) -> None:
@@ -284,6 +286,24 @@ class FakeRegistry(Registry):
         self._ask(f"alias {alias}")
         self.moves.append((alias, version))
         self.alias.setdefault(model, {})[alias] = version
+
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Take an alias away."""
+        self.alias.get(model, {}).pop(alias, None)
+
+    def note(self, model: str, notes: Mapping[str, str]) -> None:
+        """Keep notes about a model."""
+        self._ask("note")
+        self.kept_notes.setdefault(model, {}).update(notes)
+
+    def notes(self, model: str) -> dict[str, str]:
+        """Return the notes about a model."""
+        return dict(self.kept_notes.get(model, {}))
+
+    def noted(self, name: str) -> dict[str, str]:
+        """Return the models that have such a note."""
+        self._ask("noted")
+        return {model: kept[name] for model, kept in self.kept_notes.items() if name in kept}
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return all aliases."""

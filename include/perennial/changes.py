@@ -62,6 +62,17 @@ class ForgetRecord(Record):
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FreedRecord(Record):
+    """What a vacuum deleted of a table, or would delete, beside the versions whose files it kept."""
+
+    table: str
+    pinned: tuple[int, ...]
+    files: int
+    bytes: int
+    dry_run: bool
+
+
 Product = Literal["raw", "features", "predictions"]
 Wanted = Literal["missing", "missing and stale", "all"]
 

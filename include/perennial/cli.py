@@ -1,6 +1,6 @@
 """Every stage by hand, on the same code that Airflow runs; the only place that prints.
 
-Exit codes: 0 done, 1 a gate failed, 2 input or setup is wrong.
+Exit codes: 0 done, 1 a gate failed or the ledger was changed, 2 input or setup is wrong.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import typer
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
-from perennial.commands import checks, data, sources
+from perennial.commands import checks, data, governance, sources
 from perennial.commands.printing import progress_bars, show_json, who
-from perennial.errors import DataError, GateFailedError, PerennialError, SpecError
+from perennial.errors import DataError, GateFailedError, PerennialError, SpecError, TamperedError
 from perennial.local.commands import app as stack_commands
 from perennial.records import Window
 from perennial.spec import UseCase
@@ -27,6 +27,7 @@ app.add_typer(stack_commands)
 app.add_typer(data.app)
 app.add_typer(checks.app)
 app.add_typer(sources.app)
+app.add_typer(governance.app)
 
 Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-20")]
@@ -39,7 +40,7 @@ def main() -> None:
     """Run the command line; our own errors become one message on stderr and an exit code."""
     try:
         app()
-    except GateFailedError as error:
+    except (GateFailedError, TamperedError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
     except PerennialError as error:
@@ -155,8 +156,8 @@ def run_loop(
     with progress_bars() as told:
         window = Window(days[0], last + timedelta(days=1))
         plan = backfill.plan(spec, window, adapters, products=["features"], who=who(), now=_now())
-        for chunk in plan.chunks:
-            chunks.run(spec, plan, chunk, adapters, run=RUN, progress=told)
+        done = [chunks.run(spec, plan, chunk, adapters, run=RUN, progress=told) for chunk in plan.chunks]
+        backfill.enter(backfill.summary(plan, done), adapters, who=who(), now=_now(), run=RUN)
         trained = train.run(spec, last, adapters, run=RUN, reason="by hand", progress=told)
         report = evaluate.run(spec, adapters, version=trained.version, now=_now(), who=who(), run=RUN)
         report.raise_if_failed()

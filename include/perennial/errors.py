@@ -6,6 +6,9 @@ PerennialError
 ├── SourceError       a source's server does not answer     an operator can fix it
 ├── LeakError         features know what comes after them   the author of the SQL can fix it
 ├── GateFailedError   a model is not good enough            nobody: the champion stays
+├── RefusedError      a promotion or rollback is refused    whoever asked can fix it: the champion stays
+├── TamperedError     the ledger's chain is broken          an auditor has to look
+├── AliasMovedError   an alias is not where the ledger says an operator can fix it
 ├── RegistryError     the model registry refused            an operator can fix it
 │   └── NoModelError  no model has the alias yet            whoever trains can fix it
 ├── LedgerError       the ledger refused                    an operator can fix it
@@ -17,7 +20,33 @@ PerennialError
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from difflib import get_close_matches
+from typing import Protocol
+
+
+class Crowning(Protocol):
+    """What an error says of a decision that makes a champion."""
+
+    @property
+    def case(self) -> str:
+        """Return whose champion."""
+
+    @property
+    def to_version(self) -> str | None:
+        """Return the version."""
+
+    @property
+    def action(self) -> str:
+        """Return what was done, as a participle."""
+
+    @property
+    def who(self) -> str:
+        """Return who did it."""
+
+    @property
+    def at(self) -> datetime:
+        """Return when, in UTC."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -60,6 +89,31 @@ class LeakError(DataError):
 
 class GateFailedError(PerennialError):
     """A challenger did not pass its gates; the champion stays."""
+
+
+class RefusedError(PerennialError):
+    """A promotion or a rollback is refused; nothing has changed, and the ledger says so."""
+
+    @classmethod
+    def overtaken(cls, wanted: Crowning, newest: Crowning | None) -> RefusedError:
+        """Return the error for a decision upon a champion who is not the champion any more."""
+        meanwhile = (
+            f"version {newest.to_version} was {newest.action} by {newest.who} at {newest.at:%Y-%m-%d %H:%M} UTC"
+            if newest
+            else "the ledger has lost the champion that this was decided upon"
+        )
+        return cls(
+            f"{wanted.case} version {wanted.to_version} is not {wanted.action}: {meanwhile}. Look at the champion "
+            f"of now (`perennial champion {wanted.case}`), then decide again: a promotion needs a new evaluation."
+        )
+
+
+class TamperedError(PerennialError):
+    """The ledger is not as it was written, or not as whoever kept its hash knew it."""
+
+
+class AliasMovedError(PerennialError):
+    """An alias of MLflow is not where the ledger says; nothing is scored until the two agree."""
 
 
 class RegistryError(PerennialError):

@@ -36,6 +36,14 @@ class Promotion(Protocol):
         """Return who promoted it."""
 
 
+class Incident(Protocol):
+    """What is read of the ledger entry that opened an incident."""
+
+    @property
+    def reason(self) -> str:
+        """Return what is wrong."""
+
+
 class LedgerReader(Protocol):
     """What is asked of the ledger."""
 
@@ -53,6 +61,9 @@ class LedgerReader(Protocol):
 
     def alerts(self, case: str, *, limit: int = 100) -> tuple[AlertRecord, ...]:
         """Return the newest mails."""
+
+    def open_incident(self, case: str, *, about: str) -> Incident | None:
+        """Return the entry that opened an incident which is not over."""
 
 
 class LakeReader(Protocol):
@@ -118,6 +129,7 @@ class ModelRow(Record):
     feature_day: date | None = None
     finding: MonitorRecord | None = None
     alert: AlertRecord | None = None
+    incident: str | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -184,6 +196,7 @@ def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: 
     alerts: tuple[AlertRecord, ...] = inquiry.ask(LedgerError, lambda: ledger.alerts(name, limit=1), otherwise=())
     days: tuple[date, ...] = inquiry.ask(LakeError, lambda: inquiry.world.lake.days(f"features/{name}"), otherwise=())
     baseline = _baseline(report, case) if version else None
+    incident = inquiry.ask(LedgerError, lambda: ledger.open_incident(name, about="aliases"), otherwise=None)
     return ModelRow(
         case=name,
         state="live" if case else "broken" if problem else "deleted",
@@ -197,6 +210,7 @@ def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: 
         feature_day=days[-1] if days else None,
         finding=inquiry.ask(LedgerError, lambda: ledger.latest_monitor(name), otherwise=None),
         alert=alerts[0] if alerts else None,
+        incident=incident.reason if incident else None,
         unknown=_unknown(inquiry, version),
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from perennial.errors import GateFailedError
+from perennial.errors import Crowning, GateFailedError
 
 Json = dict[str, Any]
 
@@ -207,9 +207,25 @@ class GateReport(Record):
             raise GateFailedError(f"{self.case} version {self.version} failed {len(self.failed)} gate(s):\n{lines}")
 
 
+class CrowningEntry(Crowning, Protocol):
+    """What is read of an entry that made a champion."""
+
+    @property
+    def from_version(self) -> str | None:
+        """Return the champion before."""
+
+    @property
+    def reason(self) -> str:
+        """Return why."""
+
+    @property
+    def id(self) -> int:
+        """Return the entry's number."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromotionRecord(Record):
-    """A ledger entry; `changed` is False where the version was the champion already."""
+    """A ledger entry that made a champion; `changed` is False where the version was the champion already."""
 
     case: str
     version: str
@@ -219,6 +235,36 @@ class PromotionRecord(Record):
     reason: str
     entry: int
     changed: bool
+
+    @classmethod
+    def of(cls, entry: CrowningEntry, *, changed: bool) -> PromotionRecord:
+        """Return the record of an entry."""
+        return cls(
+            entry.case, str(entry.to_version), entry.from_version, entry.who, entry.at, entry.reason, entry.id, changed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCheck(Record):
+    """What became of checking the ledger: how many entries, where each hash stands, and a sentence a fault.
+
+    `notes` says what could not be looked at.
+    """
+
+    entries: int
+    places: dict[str, int]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> str | None:
+        """Return the newest entry as `ID:HASH`, to be kept elsewhere; None where there is none."""
+        return next((f"{place}:{digest}" for digest, place in reversed(self.places.items())), None)
+
+    def knows(self, anchor: str) -> bool:
+        """Tell whether an entry that was kept elsewhere, as `ID:HASH` or as its hash alone, is still there."""
+        place, _, digest = anchor.rpartition(":")
+        return digest in self.places and place in {"", str(self.places[digest])}
 
 
 @dataclass(frozen=True, slots=True)

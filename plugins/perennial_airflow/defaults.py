@@ -14,6 +14,8 @@ from perennial_airflow.notices import FailureMail, keep_error
 
 # Long ranges share these slots, so that the daily runs always find a free one; `make up` and compose make the pool.
 BACKFILL_POOL = "perennial_backfill"
+FIRST = 1000  # the weight of what must not wait behind a hundred other tasks
+AT_ONCE = 8  # runs of a DAG that must not wait for another run of itself
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 
 # Midnight UTC: then scheduled, manual and backfilled runs agree on partition key and date, so a day has one run.
@@ -77,3 +79,15 @@ def by_hand(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
     made = options(case, name, title=title)
     del made["on_failure_callback"]
     return made | {"max_active_runs": 1}
+
+
+def at_once(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
+    """Return what a DAG is made with that people start and that waits for nothing, not even for another run of it.
+
+    Args:
+        case: the use case.
+        name: second part of the DAG id.
+        title: what the DAG list shows after the use case's name.
+    """
+    # A paused DAG takes a request and lets it lie.
+    return by_hand(case, name, title=title) | {"max_active_runs": AT_ONCE, "is_paused_upon_creation": False}

@@ -106,6 +106,11 @@ class FailureMail:
         if is_backfill(context):
             log.info("run %s is a backfill: no mail; the Backfills page shows it", run_id_of(context))
             return
+        if (kept_error(context) or "").startswith("AliasMovedError"):
+            log.info(
+                "run %s failed for an alias that was moved: that incident has a mail of its own", run_id_of(context)
+            )
+            return
         links = Links.of(load_settings().airflow_url, run=run_url(context))
         MailHook().deliver(failure_mail(self.to, failed_run(context), links))
 

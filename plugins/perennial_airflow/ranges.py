@@ -1,4 +1,4 @@
-"""The operators of long ranges: plan a backfill, do its parts, sum it up; and re-drive refused rows.
+"""The operators of long ranges: plan a backfill, do its parts, sum it up; re-drive refused rows; and maintain the lake.
 
 None of them mails the people of the use case, promotes, or tells an asset: a range changes data and starts nothing.
 """
@@ -135,6 +135,8 @@ class SummariseBackfillOperator(StageOperator):
         record = backfill.summary(made, [each for each in found if each is not None])
         self.log.info("plan %s: %s of %s parts, %s days, %s changed, %s rows, %s s of work", record.plan, record.done,
                       record.parts, record.days, record.changed, record.rows, record.seconds)  # fmt: skip
+        if not asked["dry_run"]:
+            backfill.enter(record, adapters, who=who_started(context), now=timezone.utcnow(), run=run_id_of(context))
         if asked["mail_to"]:
             self._mail(asked["mail_to"], record, dry_run=asked["dry_run"], url=run_url(context))
         if record.done < record.parts and not asked["dry_run"]:
@@ -182,6 +184,25 @@ class RedriveOperator(StageOperator):
 
         why = context["params"]["reason"] or "re-driven from Airflow"
         return Decision(who=who_started(context), at=timezone.utcnow(), reason=why, run=run_id_of(context))
+
+
+class MaintainOperator(StageOperator):
+    """Vacuum the use case's tables, but for what its champions and its challenger need."""
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return what was freed, one record a table."""
+        from perennial.stages import maintain
+
+        asked = context["params"]
+        freed = maintain.run(
+            self.use_case(), self.adapters(), keep_days=int(asked["keep_days"]), dry_run=bool(asked["dry_run"])
+        )
+        for each in freed:
+            self.log.info("%s: %s files, %.1f MB, versions %s pinned", each.table, each.files, each.bytes / 1e6,
+                          ", ".join(map(str, each.pinned)) or "none")  # fmt: skip
+        total = sum(each.bytes for each in freed) / 1e6
+        self.log.info("%s %.1f MB", "would free" if asked["dry_run"] else "freed", total)
+        return [xcom(each) for each in freed]
 
 
 def _chosen(asked: Any) -> Chosen:

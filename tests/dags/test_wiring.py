@@ -10,7 +10,9 @@ from perennial import errors
 from perennial_airflow import defaults
 from perennial_airflow.notices import FailureMail, keep_error
 
-STAGES = ("feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring")
+STAGES = (
+    "feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring", "lake_maintenance",
+)  # fmt: skip
 BY_HAND = ("backfill", "redrive")
 DAILY = ("feature_build", "batch_scoring", "drift_monitoring")
 
@@ -20,9 +22,9 @@ def upstream(dag, task: str) -> set[str]:
     return dag.get_task(task).get_flat_relative_ids(upstream=True)
 
 
-def test_each_use_case_has_its_seven_dags(dags):
-    """Five that run by themselves and two with a form; a broken use case takes nobody else's DAGs away."""
-    expected = {f"{case}__{stage}" for case in ("toy", "other") for stage in (*STAGES, *BY_HAND)}
+def test_each_use_case_has_its_nine_dags(dags):
+    """Six that run by themselves and three with a form; a broken use case takes nobody else's DAGs away."""
+    expected = {f"{case}__{stage}" for case in ("toy", "other") for stage in (*STAGES, *BY_HAND, "rollback")}
 
     assert set(dags) - {"errors"} == expected
 
@@ -39,7 +41,39 @@ def test_a_dag_with_a_form_starts_by_hand_only_and_mails_nobody_by_itself(dags, 
     assert not [task.task_id for task in dag.tasks if task.outlets]
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+def test_a_rollback_waits_for_nothing_and_tells_everyone(dags):
+    """Started by hand, several at a time, before other tasks; the mail comes after and holds nothing up."""
+    dag = dags["toy__rollback"]
+
+    assert type(dag.timetable).__name__ == "NullTimetable"
+    assert dag.max_active_runs == defaults.AT_ONCE
+    assert dag.is_paused_upon_creation is False
+    assert {task.priority_weight for task in dag.tasks} == {defaults.FIRST}
+    assert upstream(dag, "tell") == {"rollback"}
+    assert [asset.name for asset in dag.get_task("rollback").outlets] == ["toy/champion"]
+    assert "|---|---|" in dag.doc_md
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("to_version", ""), ("to_version", "newest"), ("reason", "")])
+def test_the_form_of_a_rollback_refuses_what_says_nothing(dags, name, wrong):
+    """The stage refuses it as well, whoever asks."""
+    params = dags["toy__rollback"].params
+
+    with pytest.raises(ParamValidationError):
+        params.get_param(name).resolve(wrong)
+    assert params.get_param("to_version").resolve("12") == "12"
+
+
+@pytest.mark.parametrize("stage", ["batch_scoring", "model_promotion"])
+def test_watching_the_aliases_holds_nothing_up(dags, stage):
+    """A mail server that is down stops neither scores nor promotions."""
+    task = dags[f"toy__{stage}"].get_task("tell_decisions")
+
+    assert not task.upstream_task_ids
+    assert not task.downstream_task_ids
+
+
+@pytest.mark.parametrize("name", [*BY_HAND, "rollback"])
 def test_what_a_form_leaves_empty_may_be_null(dags, name):
     """Airflow's form takes an empty text that may not be null for a missing one, and refuses to start."""
     params = dags[f"toy__{name}"].params

@@ -23,6 +23,10 @@ FILE = CHECKOUT / "docker-compose.yaml"
 VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[?-])(?P<text>[^}]*))?\}")
 SECRETS = (
     "POSTGRES_PASSWORD",
+    "AIRFLOW_DB_PASSWORD",
+    "MLFLOW_DB_PASSWORD",
+    "LEDGER_OWNER_PASSWORD",
+    "LEDGER_PASSWORD",
     "REDIS_PASSWORD",
     "AIRFLOW_API_SECRET_KEY",
     "AIRFLOW_JWT_SECRET",
@@ -135,19 +139,17 @@ class Site:
             str(self.ports["postgres"]),
         ]
         self._spawn("postgres", [str(postgres.binaries() / "postgres"), "-D", str(data), *options], **identity)
-        self._await(lambda: self._psql("postgres", "select 1"), what="postgres", seconds=30)
-        self._psql("postgres", f"create database {asked['POSTGRES_DB']}")
-        for statement in filter(None, map(str.strip, self.databases.split(";"))):
-            self._psql("postgres", statement)
+        self._await(lambda: self._psql("select 1").returncode == 0, what="postgres", seconds=30)
+        done = self._psql(self.databases)
+        assert done.returncode == 0, done.stderr.decode()
 
-    def _psql(self, database: str, statement: str) -> bool:
+    def _psql(self, text: str) -> subprocess.CompletedProcess[bytes]:
+        """Run SQL as the image's entrypoint runs its files."""
         asked = self.services["postgres"]["environment"]
-        url = f"postgresql://{asked['POSTGRES_USER']}@127.0.0.1:{self.ports['postgres']}/{database}"
+        url = f"postgresql://{asked['POSTGRES_USER']}@127.0.0.1:{self.ports['postgres']}/postgres"
         environment = {**os.environ, "PGPASSWORD": asked["POSTGRES_PASSWORD"]}
-        done = subprocess.run(
-            [postgres.binaries() / "psql", url, "-c", statement], env=environment, capture_output=True
-        )
-        return done.returncode == 0
+        command = [postgres.binaries() / "psql", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", url]
+        return subprocess.run(command, input=text.encode(), env=environment, capture_output=True)
 
     def start_redis(self, server: str) -> None:
         """Start Redis with the file's arguments on our port."""

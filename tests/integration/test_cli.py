@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,6 +80,37 @@ def test_the_loop_runs_without_airflow_and_a_failed_gate_is_exit_1(shell, perenn
     assert refused.returncode == 1
     assert "shop version 1 failed 1 gate(s):" in refused.stderr
     assert "needed 1.1000" in refused.stderr
+
+
+def test_what_auditors_and_operations_ask_has_its_command(perennial, tmp_path):
+    """The ledger, the champion of a moment, the aliases, a rollback that is refused, and a ledger that was changed."""
+    toy.write_shop(tmp_path / "use_cases")
+    assert perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18").returncode == 0
+
+    verified = perennial("ledger", "verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    newest = verified.stdout.split()[-1]
+    assert perennial("ledger", "verify", "--expect", newest).returncode == 0
+    shown = json.loads(perennial("ledger", "show", "shop", "--json").stdout)
+    assert [entry["action"] for entry in shown] == ["promoted", "evaluated", "trained", "backfill applied"]
+    assert shown[0]["hash"] == newest.partition(":")[2]
+    champion = perennial("champion", "shop")
+    assert champion.stdout.startswith("shop version 1\n")
+    assert "passed all 1 gates, entry 3" in champion.stdout
+    assert "had no champion at 2020-01-01 00:00 UTC" in perennial("champion", "shop", "--at", "2020-01-01").stdout
+    assert "champion 1." in perennial("aliases", "shop").stdout
+    refused = perennial("rollback", "shop", "--to", "1", "--reason", "so")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "it is the champion already" in refused.stderr
+
+    with sqlite3.connect(tmp_path / "home" / "ledger.db") as connection:
+        connection.execute("drop trigger ledger_entries_no_update")
+        connection.execute("update ledger_entries set who = 'nobody' where id = 4")
+    connection.close()
+    changed = perennial("ledger", "verify")
+    assert changed.returncode == 1
+    assert "entry 4 (shop: promoted" in changed.stderr
+    assert "was edited" in changed.stderr
 
 
 WRONG = [

@@ -22,7 +22,7 @@ from perennial.settings import CHECKOUT, Settings
 FERNET_KEY = "cGVyZW5uaWFsLXBlcmVubmlhbC1wZXJlbm5pYWwtMzI="
 VALUES = compose.values(FERNET_KEY)
 IMAGES = {
-    "postgres": {"POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD"},
+    "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD"},
     "redis": {"REDISCLI_AUTH"},
 }
 PLATFORM = {"PYTHONPATH", "AIRFLOW_HOME", "AIRFLOW_CONN_SMTP_DEFAULT"}
@@ -159,7 +159,7 @@ def test_only_who_has_a_login_gets_in(site: compose.Site, airflow: Airflow) -> N
 
     assert wrong.status_code == httpx.codes.UNAUTHORIZED
     assert httpx.get(f"{url}/api/v2/dags", timeout=60).status_code == httpx.codes.UNAUTHORIZED
-    assert airflow.ask("GET", "/dags")["total_entries"] == 7
+    assert airflow.ask("GET", "/dags")["total_entries"] == 9
 
 
 def test_a_celery_worker_builds_a_day(site: compose.Site, airflow: Airflow) -> None:

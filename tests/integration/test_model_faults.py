@@ -20,7 +20,7 @@ from urllib.error import URLError
 import pytest
 import sqlalchemy as sa
 from fakes import FakeAdapters, make_case
-from perennial.errors import LedgerError, RegistryError
+from perennial.errors import LedgerError, RefusedError, RegistryError
 from perennial.io.ledger import Entry, Ledger
 from perennial.io.registry import Registry
 from perennial.stages import evaluate, promote, train
@@ -120,11 +120,11 @@ def test_the_ledger_on_postgres_keeps_the_same_promises(postgres: str):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: Ledger(postgres).upgrade(), range(4)))
     ledger = Ledger(postgres)
-    first = ledger.promote(entry("1"), after=None)
+    first = ledger.crown(entry("1"), after=None)
 
-    assert ledger.promote(entry("1"), after=None) == first
-    with pytest.raises(LedgerError, match="version 1 was promoted by ada"):
-        ledger.promote(entry("2"), after=None)
+    assert ledger.crown(entry("1"), after=None) == first
+    with pytest.raises(RefusedError, match="version 1 was promoted by ada"):
+        ledger.crown(entry("2"), after=None)
     assert ledger.history() == (first,)
     assert (first.at, ledger.champion("toy")) == (NOW, "1")
     for statement in ("update ledger_entries set who = 'x'", "delete from ledger_entries", "truncate ledger_entries"):

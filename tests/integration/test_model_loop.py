@@ -20,7 +20,7 @@ import toy
 from perennial.adapters import Adapters
 from perennial.core import pipelines
 from perennial.core.frames import model_frame
-from perennial.errors import GateFailedError, LedgerError, RegistryError
+from perennial.errors import GateFailedError, RefusedError, RegistryError
 from perennial.io.registry import Registry
 from perennial.io.warehouse import Asked
 from perennial.records import Window
@@ -233,7 +233,7 @@ def promote_in_a_process(folder: str, version: str) -> str:
     shop = Shop(Path(folder), toy.shop(Path(folder) / version), toy.adapters(Path(folder) / "home"))
     try:
         promote.run(shop.case, version, shop.adapters, who=version, reason="race", now=NOW)
-    except (LedgerError, GateFailedError) as error:
+    except (RefusedError, GateFailedError) as error:
         return f"refused: {error}"
     return "promoted"
 

@@ -25,6 +25,7 @@ class World:
         self.finding = finding
         self.dead: set[str] = set()
         self.remembered: tuple[str, ...] = (case.name,)
+        self.incident: SimpleNamespace | None = None
         self.ledger = self.lake = self.registry = self
 
     def _alive(self, part: str, error: type[Exception]) -> None:
@@ -59,6 +60,11 @@ class World:
             AlertRecord(case, "drifted", DAY, DAY, "data drifted <b>", ("x",), datetime(2026, 3, 2, 4, tzinfo=UTC)),
         )
 
+    def open_incident(self, case, *, about):
+        """Return the incident that is open."""
+        self._alive("ledger", LedgerError)
+        return self.incident
+
     def days(self, table):
         """Return one day."""
         return (DAY,)
@@ -87,6 +93,17 @@ def mounted(*, logged_in: bool) -> TestClient:
         app.dependency_overrides[LOGIN.dependency] = lambda: None
     airflow.mount("/perennial", app)
     return TestClient(airflow, follow_redirects=False)
+
+
+def test_an_alias_that_was_moved_by_hand_is_shown(world):
+    """With what is wrong, escaped."""
+    client = mounted(logged_in=True)
+    assert "moved by hand" not in client.get("/perennial/models").text
+    world.incident = SimpleNamespace(reason="alias 'champion' is at <3>")
+
+    text = client.get("/perennial/models").text
+    assert "alias moved by hand" in text
+    assert "is at &lt;3&gt;" in text
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ DUCKDB = {
     "local/injection.py",
 }
 SOLE_IMPORTERS = {
-    "deltalake": {"io/lake.py", "io/commits.py"},
+    "deltalake": {"io/lake.py", "io/commits.py", "io/maintenance.py"},
     "duckdb": DUCKDB,
     "great_expectations": {"io/expectations.py"},
-    "mlflow": {"io/registry.py"},
+    "mlflow": {"io/registry.py", "io/runs.py"},
     "evidently": {"io/reports.py"},
     "matplotlib": {"io/plots.py"},
     "adbc_driver_postgresql": {"io/databases.py", "io/tables.py"},

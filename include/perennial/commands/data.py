@@ -17,7 +17,7 @@ from perennial.commands.plans import describe
 from perennial.commands.printing import columns, progress_bars, show_json, who
 from perennial.errors import DataError
 from perennial.records import Window
-from perennial.stages import backfill, forget, ingest, quarantine
+from perennial.stages import backfill, forget, ingest, maintain, quarantine
 from perennial.stages.quarantine import Chosen, Decision
 
 app = typer.Typer(no_args_is_help=True)
@@ -169,7 +169,9 @@ def apply_backfill(
     made = adapters.plans.load(case, plan or names[-1])
     with progress_bars() as told:
         done = [chunks.run(spec, made, chunk, adapters, run=f"plan {made.id}", progress=told) for chunk in made.chunks]
-    show_json(backfill.summary(made, done))
+    record = backfill.summary(made, done)
+    backfill.enter(record, adapters, who=who(), now=datetime.now(UTC), run=RUN)
+    show_json(record)
 
 
 @app.command("forget")
@@ -184,6 +186,18 @@ def forget_entity(
     spec = catalog.load_use_case(case)
     now = datetime.now(UTC)
     show_json(forget.run(spec, entity, Adapters.from_env(), who=who(), reason=reason, now=now, dry_run=dry_run))
+
+
+@app.command("maintain")
+def maintain_lake(
+    case: Case,
+    keep_days: Annotated[int, typer.Option(min=0, help="what was replaced later than that stays")] = maintain.KEEP_DAYS,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+) -> None:
+    """Delete files that no newest version holds and no champion needs, and say what that freed."""
+    spec = catalog.load_use_case(case)
+    show_json(maintain.run(spec, Adapters.from_env(), keep_days=keep_days, dry_run=dry_run))
 
 
 def _chosen(source: str | None, day: datetime | None, rows: Sequence[str] | None, because: str | None) -> Chosen:

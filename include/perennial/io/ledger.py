@@ -1,16 +1,21 @@
 """The ledger: every decision about a model, in an append-only SQL database.
 
 PostgreSQL in a stack, SQLite in a shell and in tests; triggers of the database itself refuse updates and
-deletes. The ledger is the truth about which version is the champion, MLflow's aliases are its projection.
+deletes, and each entry carries the hash of the one before (`perennial.io.chain`). The ledger is the truth about which
+version is the champion, MLflow's aliases are its projection.
 
 What can be read, for a use case that exists or existed:
 
-| method | gives | |---|---| | `cases()` | the names of all use cases that have entries | |
-`latest_promotion(case)` | the entry that made the champion, or None | | `champion(case)` | the champion's
-version, or None | | `latest_report(case, version=...)` | the newest gate report, of that version or of any |
-| `latest(case, action)`, `history(case, ...)` | entries, newest first | | `latest_monitor(case, before=...)`,
-`monitors(case, ...)` | the daily findings; of one day the newest counts | | `was_alerted(case, ...)` |
-whether a mail about a finding went out |
+| method | gives |
+|---|---|
+| `cases()` | the names of all use cases that have entries |
+| `latest_promotion(case)` | the entry that made the champion, be it a promotion or a rollback, or None |
+| `champion(case)` | the champion's version, or None |
+| `reigns(case)` | every entry that made a champion, oldest first |
+| `latest_report(case, version=...)` | the newest gate report, of that version or of any |
+| `latest(case, action)`, `history(case, ...)` | entries, newest first |
+| `latest_monitor(case, before=...)`, `monitors(case, ...)` | the daily findings; of one day the newest counts |
+| `was_alerted(case, ...)` | whether a mail about a finding went out |
 """
 
 from __future__ import annotations
@@ -18,60 +23,38 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock
 from pydantic import TypeAdapter
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from perennial.errors import LedgerError
-from perennial.records import AlertRecord, GateReport, Json, MonitorRecord, Record
+from perennial.errors import LedgerError, RefusedError
+from perennial.io import chain, entries
+from perennial.io.entries import CROWNING, Action, Entry, identity, metadata, utc
+from perennial.io.entries import entries as _entries
+from perennial.records import AlertRecord, GateReport, LedgerCheck, MonitorRecord
 
-Action = Literal["trained", "evaluated", "promoted", "retrain requested", "forgot an entity"]
+__all__ = ["Action", "Entry", "Ledger"]
 Kept = TypeVar("Kept")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "ledger_schema"
 UPGRADE_LOCK = 7_236_451_098  # any number, the same in every process
+APPEND_LOCK = UPGRADE_LOCK + 1
 CONNECT_SECONDS = 5
 BUSY_SECONDS = 30
+ROWS_A_READ = 500
 
-_metadata = sa.MetaData()
-
-
-def _identity() -> tuple[sa.Column[Any], ...]:
-    """Return the columns that each table begins with."""
-    return (
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("case", sa.String(40), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-    )
-
-
-_entries = sa.Table(
-    "ledger_entries",
-    _metadata,
-    *_identity(),
-    sa.Column("day", sa.Date),
-    sa.Column("action", sa.String(40)),
-    sa.Column("from_version", sa.String(40)),
-    sa.Column("to_version", sa.String(40)),
-    sa.Column("who", sa.String(200)),
-    sa.Column("reason", sa.Text),
-    sa.Column("run", sa.String(300)),
-    sa.Column("report", sa.Text),
-    sa.Column("once", sa.String(200)),
-)
 _monitors = sa.Table(
     "ledger_monitors",
-    _metadata,
-    *_identity(),
+    metadata,
+    *identity(),
     sa.Column("day", sa.Date),
     sa.Column("model_version", sa.String(40)),
     sa.Column("verdict", sa.String(40)),
@@ -80,34 +63,13 @@ _monitors = sa.Table(
 )
 _alerts = sa.Table(
     "ledger_alerts",
-    _metadata,
-    *_identity(),
+    metadata,
+    *identity(),
     sa.Column("day", sa.Date),
     sa.Column("verdict", sa.String(40)),
     sa.Column("since", sa.Date),
     sa.Column("record", sa.Text),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Record):
-    """One decision. `id` is 0 until it is written; `at` is the moment it was taken, in UTC.
-
-    `day` is the `as_of` of a training and the day of a retrain request; `report` the gate report of an
-    evaluation.
-    """
-
-    case: str
-    at: datetime
-    action: Action
-    who: str
-    reason: str
-    run: str
-    from_version: str | None = None
-    to_version: str | None = None
-    day: date | None = None
-    report: Json = field(default_factory=dict)
-    id: int = 0
 
 
 class Ledger:
@@ -125,40 +87,31 @@ class Ledger:
     def upgrade(self) -> None:
         """Bring the schema up to date; safe to repeat, and safe when several processes call it at once."""
         with self._translated(), self._upgrade_lock(), self._connecting.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text("select pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
+            _lock(connection, UPGRADE_LOCK)
             _migrate(connection)
 
     def add(self, entry: Entry, *, once: str | None = None) -> Entry:
-        """Append an entry and return it with its id; the entry of the same `once`, where there is one."""
-        append = sa.insert(_entries).values({**_plain_entry(entry), "once": once}).returning(_entries)
-        with self._translated():
-            try:
-                with self._engine.begin() as connection:
-                    row = connection.execute(append).mappings().one()
-            except IntegrityError:
-                first = self._first(sa.select(_entries).where(_entries.c.once == once))
-                if first is None:
-                    raise
-                row = first
-        return _entry(row)
+        """Append an entry and return it as it was written; the entry of the same `once`, where there is one."""
+        with self._translated(), self._appending() as connection:
+            return entries.append(connection, entry, once=once)
 
-    def promote(self, entry: Entry, *, after: Entry | None) -> Entry:
-        """Append a promotion that builds upon the promotion `after`; safe to repeat.
+    def crown(self, entry: Entry, *, after: Entry | None) -> Entry:
+        """Append an entry that makes a champion, and that was decided upon while `after` had made the last one.
 
-        Of two promotions that build upon the same one, only the first is written.
+        Of two decisions upon the same champion only the first is written; the same version again is not written
+        twice.
 
         Raises:
-            LedgerError: another version was promoted in the meantime.
+            RefusedError: another version has become the champion in the meantime.
         """
-        written = self.add(entry, once=f"promotion of {entry.case} after {after.id if after else 0}")
-        if written.to_version != entry.to_version:
-            raise LedgerError(
-                f"{entry.case} version {written.to_version} was promoted by {written.who} at "
-                f"{written.at:%Y-%m-%d %H:%M} UTC, while version {entry.to_version} was being promoted. "
-                f"Evaluate version {entry.to_version} again: it has a new champion to beat."
-            )
-        return written
+        with self._translated(), self._appending() as connection:
+            row = connection.execute(_crownings(entry.case).limit(1)).mappings().first()
+            newest = None if row is None else entries.read(row)
+            if (newest and newest.id) == (after and after.id):
+                return entries.append(connection, entry)
+        if newest is None or newest.to_version != entry.to_version:
+            raise RefusedError.overtaken(entry, newest)
+        return newest
 
     def latest(self, case: str, action: Action, *, before: date | None = None) -> Entry | None:
         """Return the newest entry of an action; with `before`, the newest whose day lies before it."""
@@ -166,31 +119,82 @@ class Ledger:
         if before is not None:
             query = query.where(_entries.c.day < before)
         row = self._find(query.order_by(_entries.c.id.desc()))
-        return None if row is None else _entry(row)
+        return None if row is None else entries.read(row)
 
     def latest_promotion(self, case: str) -> Entry | None:
-        """Return the entry that made the champion, None where nothing has been promoted."""
-        return self.latest(case, "promoted")
+        """Return the entry that made the champion, by promotion or by rollback; None where nothing has been."""
+        row = self._find(_crownings(case))
+        return None if row is None else entries.read(row)
+
+    def reigns(self, case: str) -> tuple[Entry, ...]:
+        """Return every entry that made a champion, oldest first."""
+        return tuple(entries.read(row) for row in reversed(self._all(_crownings(case))))
 
     def champion(self, case: str) -> str | None:
         """Return the version that the ledger says is the champion."""
         entry = self.latest_promotion(case)
         return None if entry is None else entry.to_version
 
-    def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
-        """Return the newest gate report, of any version or of one."""
+    def evaluation_before(self, entry: Entry) -> Entry | None:
+        """Return the newest evaluation of the version that an entry is about, written before it."""
+        query = sa.select(_entries).where(
+            _entries.c.case == entry.case, _entries.c.action == "evaluated",
+            _entries.c.to_version == entry.to_version, _entries.c.id < entry.id,
+        )  # fmt: skip
+        row = self._find(query.order_by(_entries.c.id.desc()))
+        return None if row is None else entries.read(row)
+
+    def latest_evaluation(self, case: str, *, version: str | None = None) -> Entry | None:
+        """Return the newest evaluation, of any version or of one."""
         query = sa.select(_entries).where(_entries.c.case == case, _entries.c.action == "evaluated")
         if version is not None:
             query = query.where(_entries.c.to_version == version)
         row = self._find(query.order_by(_entries.c.id.desc()))
-        return None if row is None else _read(GateReport, row["report"])
+        return None if row is None else entries.read(row)
+
+    def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
+        """Return the newest gate report, of any version or of one."""
+        entry = self.latest_evaluation(case, version=version)
+        return None if entry is None else TypeAdapter(GateReport).validate_python(entry.report)
+
+    def open_incident(self, case: str, *, about: str) -> Entry | None:
+        """Return the entry that opened the incident about something, None where the newest one is over."""
+        query = sa.select(_entries).where(
+            _entries.c.case == case, _entries.c.action.in_(("incident opened", "incident closed")),
+            _entries.c.report.contains(json.dumps({"about": about})[1:-1]),
+        )  # fmt: skip
+        row = self._find(query.order_by(_entries.c.id.desc()))
+        return entries.read(row) if row is not None and row["action"] == "incident opened" else None
+
+    def untold(self, case: str) -> tuple[Entry, ...]:
+        """Return the rollbacks, and the incidents about aliases, that no mail went out about, oldest first."""
+        mine = (
+            (_entries.c.action == "rolled back")
+            | _entries.c.action.in_(("incident opened", "incident closed"))
+            & _entries.c.report.contains('"about": "aliases"')
+        )  # fmt: skip
+        told = sa.select(_alerts.c.verdict).where(_alerts.c.case == case)
+        query = sa.select(_entries).where(_entries.c.case == case, mine).order_by(_entries.c.id)
+        known = {row["verdict"] for row in self._all(told)}
+        return tuple(entry for entry in map(entries.read, self._all(query)) if entry.topic not in known)
 
     def history(self, case: str | None = None, *, limit: int = 100) -> tuple[Entry, ...]:
         """Return the newest entries, of one use case or of all, newest first."""
         query = sa.select(_entries).order_by(_entries.c.id.desc()).limit(limit)
         if case is not None:
             query = query.where(_entries.c.case == case)
-        return tuple(_entry(row) for row in self._all(query))
+        return tuple(entries.read(row) for row in self._all(query))
+
+    def check(self) -> LedgerCheck:
+        """Return what is wrong with the chain of entries, and its newest hash."""
+        with self._translated(), self._engine.connect() as connection:
+            known = connection.execute(sa.select(_entries.c.hash, _entries.c.id).order_by(_entries.c.id)).all()
+            places = {row.hash: row.id for row in known}
+            rows = connection.execution_options(yield_per=ROWS_A_READ).execute(
+                sa.select(_entries).where(_entries.c.id <= (known[-1].id if known else 0)).order_by(_entries.c.id)
+            )
+            found = tuple(chain.faults((dict(row) for row in rows.mappings()), places))
+        return LedgerCheck(len(known), places, found)
 
     def cases(self) -> tuple[str, ...]:
         """Return the names of all use cases with entries, also of those that were deleted since."""
@@ -205,7 +209,7 @@ class Ledger:
             return
         values = {
             "case": record.case,
-            "at": _utc(at),
+            "at": utc(at),
             "day": record.day,
             "model_version": record.model_version,
             "verdict": record.verdict,
@@ -237,7 +241,7 @@ class Ledger:
         """Append a mail that went out."""
         values = {
             "case": alert.case,
-            "at": _utc(alert.at),
+            "at": utc(alert.at),
             "day": alert.day,
             "verdict": alert.verdict,
             "since": alert.since,
@@ -271,6 +275,13 @@ class Ledger:
             raise LedgerError("The ledger's URL is no SQLAlchemy URL. Check PERENNIAL_LEDGER_URL.") from error
         except OSError as error:
             raise LedgerError(f"The ledger's folder cannot be made: {error}. Check PERENNIAL_HOME.") from error
+
+    @contextmanager
+    def _appending(self) -> Iterator[sa.Connection]:
+        """Open a transaction that is the only one to append entries; others wait for it, for milliseconds."""
+        with self._engine.begin() as connection:
+            _lock(connection, APPEND_LOCK)
+            yield connection
 
     def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> None:
         """Append one row."""
@@ -318,6 +329,11 @@ class Ledger:
             ) from error
 
 
+def schema() -> str:
+    """Return the name of the newest form of the ledger's tables, such as `0002_chain`."""
+    return max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
 def _make_engine(url: sa.URL) -> sa.Engine:
     """Return an engine that does not wait long for a database that is not there."""
     if url.get_backend_name() == "sqlite":
@@ -326,6 +342,15 @@ def _make_engine(url: sa.URL) -> sa.Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg2")
     return sa.create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS})
+
+
+def _lock(connection: sa.Connection, number: int) -> None:
+    """Let one transaction at a time go past here, until it ends."""
+    if connection.dialect.name == "sqlite":
+        # Without it the driver begins a transaction with the first change only, and none before a table is made.
+        connection.exec_driver_sql("begin immediate")
+    else:
+        connection.execute(sa.text("select pg_advisory_xact_lock(:lock)"), {"lock": number})
 
 
 def _migrate(connection: sa.Connection) -> None:
@@ -346,31 +371,12 @@ def _of_day(case: str, day: date) -> sa.Select[Any]:
     return sa.select(_monitors).where(*mine).order_by(_monitors.c.id.desc())
 
 
-def _plain_entry(entry: Entry) -> dict[str, Any]:
-    """Return an entry's columns; the report is JSON text, in which NaN stays NaN."""
-    names = ("case", "action", "who", "reason", "run", "from_version", "to_version", "day")
-    columns = {name: getattr(entry, name) for name in names}
-    return {**columns, "at": _utc(entry.at), "report": json.dumps(entry.report, sort_keys=True)}
-
-
-def _entry(row: sa.RowMapping) -> Entry:
-    """Return the entry of a row."""
-    names = ("id", "case", "action", "who", "reason", "run", "from_version", "to_version", "day")
-    return Entry(**{name: row[name] for name in names}, at=_with_zone(row["at"]), report=json.loads(row["report"]))
+def _crownings(case: str) -> sa.Select[Any]:
+    """Return the query for the entries that made a champion, newest first."""
+    mine = (_entries.c.case == case, _entries.c.action.in_(CROWNING))
+    return sa.select(_entries).where(*mine).order_by(_entries.c.id.desc())
 
 
 def _read(kind: type[Kept], text: str) -> Kept:
     """Return a record from its JSON text; unknown keys of a later version are left out by pydantic."""
     return TypeAdapter(kind).validate_python(json.loads(text))
-
-
-def _utc(moment: datetime) -> datetime:
-    """Return the moment in UTC; one without a zone cannot be placed."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a moment in the ledger needs a time zone, got {moment.isoformat()}.")
-    return moment.astimezone(UTC)
-
-
-def _with_zone(moment: datetime) -> datetime:
-    """Return the moment in UTC; SQLite gives it back without its zone."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

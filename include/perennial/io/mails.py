@@ -13,6 +13,7 @@ from email.utils import formatdate, make_msgid
 from typing import Literal
 
 from perennial.changes import BackfillSummary
+from perennial.io.entries import Entry
 from perennial.io.pages import address, number, render, words
 from perennial.io.plots import bars_against
 from perennial.records import ColumnDrift, MonitorRecord
@@ -138,6 +139,22 @@ def backfill_mail(to: Iterable[str], record: BackfillSummary, links: Links, *, d
         subject=_one_line(f"[Perennial] backfill of {record.case} {ended}: {record.window.start} to {last}"),
         html=render("backfill_mail.html", **values),
         text=render("backfill_mail.txt", **values),
+    )
+
+
+def decision_mail(case: UseCase, entry: Entry, links: Links) -> Mail:
+    """Return the mail about a rollback, about aliases that were moved by hand, or about their being back."""
+    titles = {
+        "rolled back": f"rolled back to version {entry.to_version}",
+        "incident opened": "an alias was moved by hand, nothing is scored",
+        "incident closed": "the aliases are back, scoring goes on",
+    }
+    values = {"case": case, "entry": entry, "links": links, "title": titles[entry.action]}
+    return Mail(
+        to=case.alerts.to,
+        subject=_one_line(f"[Perennial] {case.name}: {titles[entry.action]}"),
+        html=render("decision_mail.html", **values),
+        text=render("decision_mail.txt", **values),
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.errors import NoModelError, RegistryError
+from perennial.io.runs import TrainingRun, translated, unless_it_exists
 from perennial.records import Json
 from perennial.spec import LabelKind
 
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+# Notes on the model: the ledger's newest entry when it was last evaluated, and the entry that its aliases follow.
+NEWEST, FOLLOWED = "ledger.newest", "ledger.champion"
 MANIFEST, PROFILE, SAMPLE = "manifest.json", "reference_profile.json", "reference_sample.parquet"
 DESCRIPTION, DESCRIPTION_DATA = "profile/profile.html", "profile/profile.json"
+MOST_MODELS = 1000
 REQUIREMENTS = ("scikit-learn", "lightgbm", "numpy", "pandas", "skops")
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as the run's description, in Markdown
-METRICS_A_CALL = 500
-CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 # Reviewed: plain containers of numbers, without code of their own. A model that needs more is not registered.
 TRUSTED = (
@@ -93,65 +94,6 @@ class RegisteredModel:
         return None if share is None else float(share)
 
 
-@dataclass(frozen=True, slots=True)
-class ChildRun:
-    """What is kept of one candidate or baseline."""
-
-    name: str
-    params: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-
-
-class TrainingRun:
-    """An open parent run; made by `Registry.training_run`."""
-
-    def __init__(self, client: MlflowClient, *, experiment: str, run_id: str, uri: str) -> None:
-        self._client = client
-        self._experiment = experiment
-        self._uri = uri
-        self.run_id = run_id
-
-    def child(self, child: ChildRun) -> str:
-        """Log a finished child run and return its id."""
-        tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": child.name, **child.tags}
-        with _translated(self._uri, f"keep the run of {child.name}"):
-            run_id = str(self._client.create_run(self._experiment, tags=tags).info.run_id)
-            self._log(run_id, metrics=child.metrics, params=child.params)
-            self._client.set_terminated(run_id)
-        return run_id
-
-    def metrics(self, metrics: Mapping[str, float], *, prefix: str) -> None:
-        """Log figures on the parent run, `<prefix>_<metric>`."""
-        named = {f"{prefix}_{name}": value for name, value in metrics.items()}
-        with _translated(self._uri, f"keep the {prefix} metrics"):
-            self._log(self.run_id, metrics=named, params={})
-
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Tag the parent run."""
-        with _translated(self._uri, f"tag the run with {', '.join(tags)}"):
-            for name, value in tags.items():
-                self._client.set_tag(self.run_id, name, value)
-
-    def files(self, files: Mapping[str, bytes]) -> None:
-        """Keep files with the parent run; names may have folders."""
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                path = Path(folder) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            with _translated(self._uri, f"keep {len(files)} files"):
-                self._client.log_artifacts(self.run_id, folder)
-
-    def _log(self, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, Any]) -> None:
-        from mlflow.entities import Metric, Param
-
-        # The time is that of the run's start: what a metric says does not depend on when it was written.
-        stamp = int(self._client.get_run(run_id).info.start_time)
-        found = [Metric(name, float(value), stamp, 0) for name, value in metrics.items()][:METRICS_A_CALL]
-        self._client.log_batch(run_id, metrics=found, params=[Param(k, str(v)) for k, v in params.items()])
-
-
 class Registry:
     """Runs, versions and aliases of all use cases.
 
@@ -202,7 +144,7 @@ class Registry:
                     pyfunc_predict_fn="predict" if _predicts_numbers(manifest) else "predict_proba",
                     metadata={"case": case},
                 )
-            with _unless_it_exists():
+            with unless_it_exists():
                 client.create_registered_model(case)
             made = client.create_model_version(
                 case, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id, await_creation_for=None
@@ -218,22 +160,36 @@ class Registry:
         with self._translated(f"set alias {alias!r} of {model} to version {version}"):
             self._client().set_registered_model_alias(model, alias, version)
 
+    def delete_alias(self, model: str, alias: str) -> None:
+        """Take an alias away; safe to repeat."""
+        with self._translated(f"delete alias {alias!r} of {model}"):
+            self._client().delete_registered_model_alias(model, alias)
+
+    def note(self, model: str, notes: Mapping[str, str]) -> None:
+        """Keep notes with a model itself, not with one of its versions."""
+        with self._translated(f"note {', '.join(notes)} of {model}"):
+            for name, value in notes.items():
+                self._client().set_registered_model_tag(model, name, value)
+
+    def noted(self, name: str) -> dict[str, str]:
+        """Return what each model has a note of this name about."""
+        with self._translated(f"read the notes {name!r}"):
+            found = self._client().search_registered_models(max_results=MOST_MODELS)
+            return {str(model.name): str(model.tags[name]) for model in found if name in model.tags}
+
     def version_of(self, model: str, alias: str) -> str | None:
         """Return the version an alias points at as text, None where the model or the alias is not there."""
         return self.aliases(model).get(alias)
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return all aliases of a model and their versions as text; none where there is no model."""
-        from mlflow.exceptions import MlflowException
+        found = self._model(model)
+        return {alias: str(number) for alias, number in found.aliases.items()} if found else {}  # SQL gives an int
 
-        with self._translated(f"read the aliases of {model}"):
-            try:
-                found = self._client().get_registered_model(model).aliases
-            except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return {}
-                raise
-        return {alias: str(number) for alias, number in found.items()}  # the SQL store returns an int
+    def notes(self, model: str) -> dict[str, str]:
+        """Return all notes about a model; none where there is no model."""
+        found = self._model(model)
+        return dict(found.tags) if found else {}
 
     def versions(self, model: str) -> tuple[str, ...]:
         """Return all registered versions, oldest first; none where the model is not there."""
@@ -299,6 +255,18 @@ class Registry:
         with self._translated(f"describe {model} version {version}"):
             self._client().update_model_version(model, version, description=text)
 
+    def _model(self, model: str) -> Any | None:
+        """Return MLflow's registered model, None where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        with self._translated(f"read the model {model}"):
+            try:
+                return self._client().get_registered_model(model)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+
     def _client(self) -> MlflowClient:
         """Return the client of this registry; MLflow keeps its URI for the whole process."""
         for name, value in CLIENT_ENVIRONMENT.items():
@@ -318,7 +286,7 @@ class Registry:
         location = None
         if self._uri.startswith("sqlite:///"):
             location = (Path(self._uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
-        with _unless_it_exists():
+        with unless_it_exists():
             return str(client.create_experiment(case, artifact_location=location))
         return str(client.get_experiment_by_name(case).experiment_id)
 
@@ -339,34 +307,7 @@ class Registry:
             return dict(json.loads(Path(path).read_text()))
 
     def _translated(self, doing: str) -> AbstractContextManager[None]:
-        return _translated(self._uri, doing)
-
-
-@contextmanager
-def _translated(uri: str, doing: str) -> Iterator[None]:
-    """Turn MLflow's errors, and those of its HTTP client, into ours."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        first_line = _shown(str(error).strip().partition("\n")[0])
-        raise RegistryError(
-            f"MLflow at {_shown(uri)} could not {doing}: {first_line}. Check that MLflow runs, then run the same "
-            "step again."
-        ) from error
-
-
-@contextmanager
-def _unless_it_exists() -> Iterator[None]:
-    """Let pass that another process has made the same thing a moment ago."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+        return translated(self._uri, doing)
 
 
 def _signature(manifest: Json) -> ModelSignature:
@@ -393,8 +334,3 @@ def _refuse_foreign(flavor: Mapping[str, Any], name: str) -> None:
         form = str(flavor.get("serialization_format"))
         found = f"trusts {', '.join(unknown)}" if unknown else f"has the format {form!r}, not 'skops'"
         raise RegistryError(f"{name} is not loaded: its file {found}. Train it again with `perennial train`.")
-
-
-def _shown(text: str) -> str:
-    """Return a text whose URIs have no user and password."""
-    return CREDENTIALS.sub("//", text)

@@ -31,6 +31,7 @@ def write_stack_env(layout: Layout, *, weeks: int) -> None:
     values = {
         "PERENNIAL_AIRFLOW_PORT": str(layout.airflow_port),
         "PERENNIAL_AIRFLOW_URL": layout.airflow_url,
+        "PERENNIAL_CONN_SMTP_DEFAULT": smtp_connection("127.0.0.1", layout.smtp_port),
         "PERENNIAL_LEDGER_URL": layout.database_url("perennial"),
         "PERENNIAL_MLFLOW_PORT": str(layout.mlflow_port),
         "PERENNIAL_MLFLOW_URI": layout.mlflow_url,

@@ -109,7 +109,10 @@ def start_feed(layout: Layout, settings: Settings, begun: feed.Feed) -> None:
 
 def _migrate(layout: Layout, *, steps: Steps) -> None:
     """Bring the databases to this version's form; skipped where the same versions did it before."""
-    versions = json.dumps({name: version(name) for name in ("apache-airflow", "perennial")})
+    from perennial.io.ledger import schema
+
+    packages = {name: version(name) for name in ("apache-airflow", "perennial")}
+    versions = json.dumps({**packages, "ledger": schema()})
     stamp = layout.run / "migrated.json"
     if stamp.exists() and stamp.read_text() == versions:
         return

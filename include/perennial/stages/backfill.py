@@ -29,6 +29,7 @@ from perennial.contracts import Source
 from perennial.core.splits import Split
 from perennial.errors import DataError, NoModelError
 from perennial.io.lake import Held
+from perennial.io.ledger import Entry
 from perennial.io.registry import CHAMPION
 from perennial.io.rows import STRAYS
 from perennial.records import Window
@@ -126,6 +127,19 @@ def summary(made: BackfillPlan, done: Sequence[ChunkRecord]) -> BackfillSummary:
         seconds=round(sum(record.seconds for record in done), 1),
         models=made.models,
     )
+
+
+def enter(record: BackfillSummary, adapters: Adapters, *, who: str, now: datetime, run: str) -> None:
+    """Write into the ledger that a plan was applied: once, and only when all its parts are done."""
+    if not record.parts or record.done < record.parts:
+        return
+    last = record.window.end - timedelta(days=1)
+    told = (
+        f"plan {record.plan}, {record.window.start} to {last}: {record.days} days, {record.changed} changed, "
+        f"{record.rows} rows"
+    )
+    entry = Entry(record.case, now, "backfill applied", who, told, run, report=record.to_json())
+    adapters.ledger.add(entry, once=f"plan {record.plan} of {record.case}")
 
 
 def _effects(

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from perennial import projection
 from perennial.core import frames, gates, metrics, pipelines
 from perennial.core.gates import Contender
 from perennial.core.splits import Split
 from perennial.errors import DataError
 from perennial.io.ledger import Entry
-from perennial.io.registry import CHALLENGER, CHAMPION, RegisteredModel
+from perennial.io.registry import CHALLENGER, NEWEST, RegisteredModel
 from perennial.records import GateReport, Window
 from perennial.spec import UseCase
 
@@ -51,18 +52,19 @@ def run(
     registry = adapters.registry
     version = version or registry.required_version_of(case.name, CHALLENGER)
     challenger = registry.load(case.name, version)
-    standing = registry.version_of(case.name, CHAMPION)
+    standing = projection.watch(case.name, adapters, now=now, who=who, run=run).champion
     champion = None if standing is None else registry.load(case.name, standing)
     for model in (challenger, *([] if champion is None else [champion])):
         _check_kind(case, model)
     holdout = _holdout(case, adapters, challenger=challenger, champion=champion)
     report = _report(case, holdout, challenger, champion)
-    adapters.ledger.add(
+    written = adapters.ledger.add(
         Entry(
             case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
             to_version=version, day=report.as_of, report=report.to_json(),
         )
     )  # fmt: skip
+    registry.note(case.name, {NEWEST: written.anchor})
     registry.tag(case.name, version, _tags(report, now))
     registry.describe(case.name, version, _card(case, report, challenger))
     log.info("%s version %s against %s: %s", case.name, version, standing or "no champion", _reason(report))

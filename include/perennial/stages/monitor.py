@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial import projection
 from perennial.core import drift, frames, metrics
 from perennial.core.drift import Column, Limits, Profile
 from perennial.core.metrics import FloatArray
 from perennial.errors import DataError
+from perennial.io.ledger import Entry
 from perennial.io.registry import CHAMPION, RegisteredModel
 from perennial.io.reports import Page
 from perennial.records import ColumnDrift, MonitorRecord, Window
@@ -40,7 +42,9 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         RegistryError: there is no champion yet, or MLflow does not answer.
         DataError: the day has no snapshot or no predictions.
     """
-    champion = adapters.registry.load(case.name, adapters.registry.required_version_of(case.name, CHAMPION))
+    standing = projection.watch(case.name, adapters, now=now, who=run, run=run)
+    number = standing.champion or adapters.registry.required_version_of(case.name, CHAMPION)
+    champion = adapters.registry.load(case.name, number)
     current = _read(case, day, adapters, champion=champion)
     inspected = _inspect(case, current, adapters, champion=champion)
     performance = _performance(case, day, adapters, champion=champion)
@@ -63,6 +67,7 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         report=_page(case, day, adapters, current=current, inspected=inspected, champion=champion),
     )
     adapters.ledger.add_monitor(record, at=now, run=run)
+    _follow(record, adapters, run=run, now=now)
     log.info("%s of %s: %s; %s", case.name, day, verdict, reason)
     return record
 
@@ -232,6 +237,25 @@ def _since(day: date, verdict: Verdict, version: str, *, previous: MonitorRecord
     if previous is not None and (previous.verdict, previous.model_version) == (verdict, version):
         return previous.since or previous.day, False
     return day, True
+
+
+def _follow(record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> None:
+    """Open an incident where a finding begins; a later day that is stable ends those that are open.
+
+    Days may be looked at in any order: an older one neither opens a second incident nor ends a newer one.
+    """
+    ledger = adapters.ledger
+    if record.opens_alert and ledger.open_incident(record.case, about=record.verdict) is None:
+        entry = Entry(
+            record.case, now, "incident opened", run, record.reason, run, to_version=record.model_version,
+            day=record.day, report={"about": record.verdict},
+        )  # fmt: skip
+        ledger.add(entry, once=f"{record.verdict} of {record.case} version {record.model_version} since {record.day}")
+    for about in ("drifted", "decayed") if record.verdict == "stable" else ():
+        opened = ledger.open_incident(record.case, about=about)
+        if opened is not None and opened.day is not None and opened.day < record.day:
+            reason = f"stable on {record.day}"
+            projection.close_incident(opened, adapters, reason=reason, now=now, who=run, run=run)
 
 
 def _page(

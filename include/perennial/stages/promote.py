@@ -1,20 +1,21 @@
 """Make a version the champion, if the ledger holds a passing gate report of it against the champion of the day.
 
-The ledger is written first, the aliases follow it: where a promotion breaks off in between, doing it again
-writes nothing new and moves the aliases to where the ledger says they are. Two promotions at once build upon
-the same entry, of which the ledger takes only the first.
+The ledger is written first, the aliases follow it: where a promotion breaks off in between, doing it again, or whatever
+asks for the champion next, moves the aliases to where the ledger says they are. Two promotions at once build upon the
+same entry, of which the ledger takes only the first. What is refused is an entry too.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from perennial.errors import GateFailedError
+from perennial import projection
+from perennial.errors import GateFailedError, RefusedError
 from perennial.io.ledger import Entry
-from perennial.io.registry import CHAMPION, PREVIOUS
-from perennial.records import GateReport, PromotionRecord
+from perennial.records import PromotionRecord
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run(
 
     Args:
         case: whose model.
-        version: what to promote; it must have passed its gates against the present champion.
+        version: what to promote; it must have passed its gates against the present champion, since that one reigns.
         adapters: ledger and registry.
         who: who decided.
         reason: why.
@@ -39,58 +40,57 @@ def run(
 
     Raises:
         GateFailedError: there is no passing report of that version against the present champion.
-        LedgerError: another version was promoted in the meantime, or the ledger does not answer.
+        RefusedError: another version has become champion in the meantime, or this one was rolled back.
+        LedgerError: the ledger does not answer.
         RegistryError: MLflow does not answer; the ledger has the promotion, doing it again moves the aliases.
     """
-    standing = adapters.ledger.latest_promotion(case.name)
-    champion = standing.to_version if standing else adapters.registry.version_of(case.name, CHAMPION)
-    if standing is not None and champion == version:
-        _project(case, adapters)
+    standing = projection.watch(case.name, adapters, now=now, who=who, run=run)
+    if standing.entry is not None and standing.champion == version:
+        projection.project(case.name, adapters)
         log.info("%s version %s is the champion already", case.name, version)
-        return _record(standing, changed=False)
-    report = adapters.ledger.latest_report(case.name, version=version)
-    _refuse_without_report(case, version, report=report, champion=champion)
-    replaced = None if champion == version else champion
-    entry = Entry(case.name, now, "promoted", who, reason, run, from_version=replaced, to_version=version)
-    written = adapters.ledger.promote(entry, after=standing)
-    _project(case, adapters)
-    log.info("%s version %s is the champion, was %s", case.name, version, champion)
-    return _record(written, changed=True)
+        return PromotionRecord.of(standing.entry, changed=False)
+    entry = Entry(case.name, now, "promoted", who, reason, run, from_version=standing.champion, to_version=version)
+    try:
+        _refuse_without_report(case, version, adapters, standing=standing.entry)
+        written = adapters.ledger.crown(entry, after=standing.entry)
+    except (GateFailedError, RefusedError) as error:
+        adapters.ledger.add(replace(entry, action="refused", reason=f"promotion: {error}"))
+        raise
+    projection.project(case.name, adapters)
+    projection.watch(case.name, adapters, now=now, who=who, run=run)
+    log.info("%s version %s is the champion, was %s", case.name, version, standing.champion)
+    return PromotionRecord.of(written, changed=True)
 
 
-def _refuse_without_report(case: UseCase, version: str, *, report: GateReport | None, champion: str | None) -> None:
-    """Refuse a version whose newest gate report is not there, failed, or met another champion."""
+def _refuse_without_report(case: UseCase, version: str, adapters: Adapters, *, standing: Entry | None) -> None:
+    """Refuse a version whose newest gate report is not there, failed, or met another champion; and one rolled back."""
     step = f"Evaluate it: perennial evaluate {case.name} --version {version}."
-    if report is None:
+    _refuse_rolled_back(case, version, adapters)
+    evaluated = adapters.ledger.latest_evaluation(case.name, version=version)
+    report = adapters.ledger.latest_report(case.name, version=version)
+    if evaluated is None or report is None:
         raise GateFailedError(f"{case.name} version {version} was never evaluated, so it is not promoted. {step}")
     report.raise_if_failed()
+    champion = standing.to_version if standing else None
     if report.champion != champion:
         raise GateFailedError(
             f"{case.name} version {version} was evaluated against champion {report.champion or 'none'}, and the "
             f"champion is version {champion or 'none'} now. {step}"
         )
+    if standing is not None and evaluated.id < standing.id:
+        raise GateFailedError(
+            f"{case.name} version {version} was evaluated before version {champion} was {standing.action} by "
+            f"{standing.who} (entry {standing.id}), so its report is of another day. {step}"
+        )
 
 
-def _project(case: UseCase, adapters: Adapters) -> None:
-    """Move the aliases to where the ledger says they are; again, where it has moved on meanwhile."""
-    entry = adapters.ledger.latest_promotion(case.name)
-    while entry is not None and entry.to_version is not None:
-        if entry.from_version is not None:
-            adapters.registry.set_alias(case.name, PREVIOUS, entry.from_version)
-        adapters.registry.set_alias(case.name, CHAMPION, entry.to_version)
-        newest = adapters.ledger.latest_promotion(case.name)
-        entry = None if newest == entry else newest
-
-
-def _record(entry: Entry, *, changed: bool) -> PromotionRecord:
-    """Return the record of a ledger entry."""
-    return PromotionRecord(
-        case=entry.case,
-        version=str(entry.to_version),
-        previous=entry.from_version,
-        who=entry.who,
-        at=entry.at,
-        reason=entry.reason,
-        entry=entry.id,
-        changed=changed,
-    )
+def _refuse_rolled_back(case: UseCase, version: str, adapters: Adapters) -> None:
+    """Refuse a version that somebody took out of production: gates that it had passed have not seen why."""
+    back = [each for each in adapters.ledger.reigns(case.name) if each.action == "rolled back"]
+    judged = next((each for each in reversed(back) if version in {each.from_version, each.to_version}), None)
+    if judged is not None and judged.from_version == version:
+        raise RefusedError(
+            f"{case.name} version {version} is not promoted: {judged.who} rolled it back at {judged.at:%Y-%m-%d %H:%M} "
+            f"UTC (entry {judged.id}): {judged.reason}. Train a new one; or, if that was wrong, bring it back: "
+            f"perennial rollback {case.name} --to {version} --reason …"
+        )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from perennial import projection
 from perennial.core import frames, pipelines
 from perennial.core.metrics import FloatArray
 from perennial.errors import DataError, nearest
-from perennial.io.registry import CHAMPION, RegisteredModel
+from perennial.io.registry import RegisteredModel
 from perennial.records import Commit, ScoreRecord, Window
 from perennial.spec import UseCase
 
@@ -29,6 +30,7 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str) -> ScoreRecor
     `data_version` is the version of the features table that the scores were first made from.
 
     Raises:
+        AliasMovedError: somebody has moved the champion's alias by hand.
         RegistryError: there is no champion yet, or MLflow does not answer.
         DataError: the day has no snapshot, or the snapshot lacks a feature of the champion.
     """
@@ -41,10 +43,11 @@ def run_days(
     """Publish the scores of many days by the one champion of now; a day that cannot be scored ends it.
 
     Raises:
+        AliasMovedError: somebody has moved the champion's alias by hand.
         RegistryError: there is no champion yet, or MLflow does not answer.
         DataError: a day has no snapshot, or a snapshot lacks a feature of the champion.
     """
-    champion = adapters.registry.load(case.name, adapters.registry.required_version_of(case.name, CHAMPION))
+    champion = adapters.registry.load(case.name, projection.champion(case.name, adapters))
     _check_features(case, champion)
     pins = adapters.warehouse.pins(case)
     records = []

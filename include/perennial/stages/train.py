@@ -37,9 +37,8 @@ from perennial.io.registry import (
     NOTE,
     PROFILE,
     SAMPLE,
-    ChildRun,
-    TrainingRun,
 )
+from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
 from perennial.spec import Candidate, Search, UseCase
 from perennial.stages import pictures, profiling

@@ -26,6 +26,17 @@ def reigning_world(first_world: World, tmp_path_factory: pytest.TempPathFactory)
     return world
 
 
+@pytest.fixture(scope="session")
+def second_world(reigning_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return the world that `second` copies."""
+    world = reigning_world.copy(tmp_path_factory.mktemp("second"))
+    world.train()
+    world.evaluate()
+    world.promote("2")
+    world.train()
+    return world
+
+
 @pytest.fixture
 def world(first_world: World, tmp_path: Path) -> World:
     """Return a world of 50 days without any model."""
@@ -36,3 +47,9 @@ def world(first_world: World, tmp_path: Path) -> World:
 def reigning(reigning_world: World, tmp_path: Path) -> World:
     """Return a world whose champion is version 1."""
     return reigning_world.copy(tmp_path)
+
+
+@pytest.fixture
+def second(second_world: World, tmp_path: Path) -> World:
+    """Return a world whose champion is version 2 after 1; version 3 is trained, and never was champion."""
+    return second_world.copy(tmp_path)

@@ -234,3 +234,20 @@ def test_without_a_champion_the_next_step_is_named(world: World):
     """Train, evaluate, promote."""
     with pytest.raises(RegistryError, match="toy has no champion yet"):
         monitor.run(world.case, world.today, world.adapters, run="manual", now=NOW)
+
+
+def test_a_finding_is_an_incident_until_a_later_day_is_stable(reigning: World):
+    """Opened once and closed once, whichever days are looked at again, in whatever order."""
+    before, moved, after = (reigning.today - timedelta(days=days) for days in (2, 1, 0))
+    alter(reigning, everything_moved, moved)
+    for day in (before, moved, moved, before):
+        look(reigning, day)
+    opened = reigning.adapters.ledger.open_incident("toy", about="drifted")
+    look(reigning, after)
+    look(reigning, after)
+
+    assert opened is not None
+    assert (opened.day, opened.to_version) == (moved, "1")
+    found = [entry for entry in reigning.adapters.ledger.history("toy")[::-1] if entry.action.startswith("incident")]
+    assert [(entry.action, entry.reason) for entry in found[1:]] == [("incident closed", f"stable on {after}")]
+    assert found[0] == opened

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from fakes import make_case
-from perennial.errors import GateFailedError, LedgerError, RegistryError
+from perennial.errors import GateFailedError, RefusedError, RegistryError
 from perennial.io.ledger import Entry
-from perennial.stages import promote
+from perennial.stages import promote, rollback
 from worlds import NOW, World
 
 
@@ -86,22 +86,22 @@ def test_of_two_promotions_at_once_one_is_refused(reigning: World):
         reigning.train()
         reigning.evaluate()
     ledger, standing = reigning.adapters.ledger, reigning.adapters.ledger.latest_promotion("toy")
-    ledger.promote(Entry("toy", NOW, "promoted", "bob", "faster", "other", "1", "3"), after=standing)
+    ledger.crown(Entry("toy", NOW, "promoted", "bob", "faster", "other", "1", "3"), after=standing)
 
-    with pytest.raises(LedgerError, match=r"version 3 was promoted by bob.*while version 2 was being promoted"):
-        ledger.promote(Entry("toy", NOW, "promoted", "ada", "slower", "this", "1", "2"), after=standing)
+    with pytest.raises(RefusedError, match=r"version 2 is not promoted: version 3 was promoted by bob.*evaluation"):
+        ledger.crown(Entry("toy", NOW, "promoted", "ada", "slower", "this", "1", "2"), after=standing)
     assert ledger.champion("toy") == "3"
 
 
-@pytest.mark.parametrize("broken", ["alias champion", "alias previous"])
+@pytest.mark.parametrize("broken", ["alias previous", "alias champion", "note"])
 def test_a_promotion_that_broke_off_is_repaired_by_repeating_it(reigning: World, broken: str):
     """The ledger has the entry, the aliases lag behind; the same call again moves them and writes nothing new."""
     reigning.train()
     reigning.evaluate()
     reigning.adapters.registry.down = {broken}
-    with pytest.raises(RegistryError, match="could not alias"):
+    with pytest.raises(RegistryError, match=f"could not {broken}"):
         run(reigning, "2")
-    assert reigning.adapters.registry.aliases("toy")["champion"] == "1"
+    assert reigning.adapters.registry.aliases("toy")["champion"] == ("2" if broken == "note" else "1")
     entries = len(reigning.adapters.ledger.history("toy"))
 
     reigning.adapters.registry.down = set()
@@ -139,3 +139,45 @@ def test_a_champion_outlives_its_use_case(reigning: World):
     assert ledger.champion("toy") == "1"
     assert [entry.action for entry in ledger.history("toy")] == ["promoted", "evaluated", "trained"]
     assert ledger.latest_monitor("toy") is None
+
+
+def test_what_is_refused_is_an_entry(reigning: World):
+    """Who wanted what, and why not."""
+    reigning.train()
+    with pytest.raises(GateFailedError):
+        run(reigning, "2", who="eve")
+    refused = reigning.adapters.ledger.latest("toy", "refused")
+
+    assert refused is not None
+    assert (refused.who, refused.from_version, refused.to_version) == ("eve", "1", "2")
+    assert refused.reason.startswith("promotion: toy version 2 was never evaluated")
+
+
+def test_a_version_that_was_rolled_back_does_not_come_back_by_an_old_report(reigning: World):
+    """A promotion that is tried again after the rollback is refused, whatever gates it had passed."""
+    reigning.train()
+    reigning.evaluate()
+    run(reigning, "2")
+    rollback.run(reigning.case, "1", reigning.adapters, who="bob", reason="it loses money", now=NOW)
+
+    with pytest.raises(RefusedError, match=r"bob rolled it back at 2026-03-01 12:00 UTC \(entry \d+\): it loses money"):
+        run(reigning, "2")
+    reigning.evaluate("2")
+    with pytest.raises(RefusedError, match="perennial rollback toy --to 2"):
+        run(reigning, "2")
+    assert reigning.adapters.ledger.champion("toy") == "1"
+
+
+def test_a_report_of_before_the_champion_came_back_is_worth_nothing(reigning: World):
+    """Version 3 met version 1 before 2 was champion and 1 came back: it has to meet it again."""
+    for _ in range(2):
+        reigning.train()
+        reigning.evaluate()
+    run(reigning, "2")
+    rollback.run(reigning.case, "1", reigning.adapters, who="bob", reason="it loses money", now=NOW)
+
+    with pytest.raises(GateFailedError, match=r"version 3 was evaluated before version 1 was rolled back by bob"):
+        run(reigning, "3")
+    reigning.evaluate("3")
+    run(reigning, "3")
+    assert reigning.adapters.ledger.champion("toy") == "3"
