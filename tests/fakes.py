@@ -7,6 +7,7 @@ DuckDB, MLflow and Evidently.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -307,6 +308,16 @@ class FakeRegistry(Registry):
         import pyarrow.parquet as pq
 
         return pq.read_table(pa.BufferReader(self.runs[run_id].kept["reference_sample.parquet"]))
+
+    def rivals(self, run_id: str) -> pa.Table:
+        """Return the kept scores of other models."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(pa.BufferReader(self.runs[run_id].kept["holdout_rivals.parquet"]))
+
+    def size(self, model: str, version: str) -> int:
+        """Return what a pickle of the model would have."""
+        return len(pickle.dumps(self.load(model, version).pipeline))
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Keep tags."""

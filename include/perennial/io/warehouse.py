@@ -190,7 +190,7 @@ class Warehouse:
         """Run the SQL, or take the declared windows themselves, and check what came out."""
         file = case.features.sql
         found = shown["windows"] if file is None else _run(case, file, days, shown)
-        wanted = [DAY, case.entity, *case.features.columns]
+        wanted = [DAY, case.entity, *case.features.kept]
         what = file or "use_case.yaml (features.windows)"
         _check_columns(case, what, found, wanted)
         rows = _as_features(case, what, found.select(wanted))
@@ -348,7 +348,8 @@ def _check_columns(case: UseCase, file: str, found: pa.Table, wanted: Sequence[s
 
 def _as_features(case: UseCase, file: str, rows: pa.Table) -> pa.Table:
     """Return numbers as doubles and categories as text, which is what models are trained on."""
-    kinds = dict.fromkeys(case.features.numeric, pa.float64()) | dict.fromkeys(case.features.categorical, pa.string())
+    texts = (*case.features.categorical, *case.features.attributes)
+    kinds = dict.fromkeys(case.features.numeric, pa.float64()) | dict.fromkeys(texts, pa.string())
     kinds[DAY] = pa.date32()
     try:
         return rows.cast(pa.schema([pa.field(f.name, kinds.get(f.name, f.type)) for f in rows.schema]))

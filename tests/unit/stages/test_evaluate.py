@@ -97,6 +97,56 @@ def test_a_champion_whose_feature_is_gone_cannot_be_compared(reigning: World):
         reigning.evaluate()
 
 
+EVERY_KIND = [
+    {"metric": "roc_auc", "at_least": 0.5, "confidence": 0.9, "resamples": 100},
+    {"metric": "roc_auc", "better_than_champion_by": 0.3, "resamples": 100, "mode": "dry_run"},
+    {"slices": ["town"], "metric": "log_loss", "no_worse_than_champion_by": 0.1, "min_rows": 50, "resamples": 100},
+    {"suspicious_feature": 0.99},
+    {"behaviour": ["missing", "unseen", "extreme", "permuted", "single"]},
+    {"simpler": "recency", "metric": "roc_auc", "within": 0.5, "resamples": 100},
+    {
+        "fairness": "demographic_parity",
+        "attribute": "town",
+        "at_most": 1.0,
+        "attribute_is_feature": True,
+        "min_rows": 50,
+    },
+    {"latency_p99_ms": 60_000},
+    {"size_mb": 5},
+]
+
+
+def test_every_kind_of_gate_is_judged_on_what_training_and_registry_give(world: World):
+    """Scores of rivals, features of the holdout, timed calls; what is only told holds nothing back."""
+    world.case = make_case(gates=EVERY_KIND)
+    world.train()
+    world.promote(world.evaluate().version)
+    world.train()
+    report = world.evaluate()
+
+    assert [result.name for result in report.results] == [
+        "roc_auc at least", "roc_auc better than champion", "log_loss by town against champion", "leakage: recency",
+        "behaviour", "roc_auc: recency is simpler", "demographic parity by town", "latency p99 in ms", "size in MB",
+    ]  # fmt: skip
+    assert report.failed == ()
+    assert [result.name for result in report.warned] == ["roc_auc better than champion", "roc_auc: recency is simpler"]
+    assert world.adapters.ledger.latest_report("toy", version="2") == report
+    assert world.adapters.ledger.latest("toy", "evaluated").reason.endswith(
+        "dry run: roc_auc better than champion, roc_auc: recency is simpler"
+    )
+
+
+def test_a_column_that_the_training_did_not_have_cannot_be_gated(world: World):
+    """The spec names an attribute whose snapshots are not built yet."""
+    world.train()
+    features = {"sql": "features.sql", "lookback_days": 30, "numeric": ["recency", "spend", "visits"]}
+    gate = {"fairness": "demographic_parity", "attribute": "sex", "at_most": 0.1}
+    world.case = make_case(features={**features, "categorical": ["town"], "attributes": ["sex"]}, gates=[gate])
+
+    with pytest.raises(DataError, match=r"has no column sex in the version.*Build the holdout's days again"):
+        world.evaluate()
+
+
 def without(name: str) -> dict[str, object]:
     """Return the features of the case but one."""
     kept = [column for column in ("recency", "spend", "visits") if column != name]
