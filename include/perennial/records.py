@@ -231,7 +231,8 @@ class GateResult(Record):
 class GateReport(Record):
     """A challenger held against its gates, on the same holdout rows as the champion.
 
-    `champion` is None where nothing is in production yet; then the gates against it are left out.
+    `champion` is None where nothing is in production yet; then the gates against it are left out. `page` is its path
+    below the folder of pages, None where it could not be written.
     """
 
     case: str
@@ -242,6 +243,7 @@ class GateReport(Record):
     metrics: Mapping[str, Mapping[str, float]]
     holdout: Window
     rows: int
+    page: str | None = None
 
     @property
     def failed(self) -> tuple[GateResult, ...]:

@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 
 
 def behaves(gate: BehaviourGate, evidence: Evidence) -> GateResult:
-    """Return whether all probes hold; the value is how many do not, the parts say which and for how many rows."""
+    """Return whether all probes hold; the value is how many do not, the parts are those, the worst first."""
     rows = evidence.features()
     generator = np.random.default_rng(evidence.seed)
     frame = rows.frame[list(rows.features)]
@@ -44,7 +44,7 @@ def behaves(gate: BehaviourGate, evidence: Evidence) -> GateResult:
         margin=float(-len(broken)),
         detail=told,
         mode=gate.mode,
-        parts=tuple(sorted(parts, key=lambda part: -part.value)),
+        parts=tuple(sorted(broken, key=lambda part: -part.value)),
     )
 
 

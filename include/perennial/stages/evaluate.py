@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,13 @@ from perennial.core import frames, gates
 from perennial.core.evidence import Evidence
 from perennial.core.splits import Split
 from perennial.errors import DataError
+from perennial.io import gatepage
 from perennial.io.ledger import Entry
+from perennial.io.profilepage import replaced
 from perennial.io.registry import CHALLENGER, CHAMPION, RegisteredModel
 from perennial.records import GateReport, GateResult, Window
 from perennial.spec import UseCase
-from perennial.stages import gathering
+from perennial.stages import gathering, pictures
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -58,7 +60,7 @@ def run(
         _check_kind(case, model)
     holdout = _holdout(case, adapters, models)
     evidence = gathering.evidence(case, holdout.wide, holdout.rows, adapters, models=models)
-    report = _report(case, holdout, evidence, models)
+    report = _with_page(case, _report(case, holdout, evidence, models), evidence, adapters)
     adapters.ledger.add(
         Entry(
             case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
@@ -157,6 +159,22 @@ def _report(case: UseCase, holdout: _Holdout, evidence: Evidence, models: Sequen
     )
 
 
+def _with_page(case: UseCase, report: GateReport, evidence: Evidence, adapters: Adapters) -> GateReport:
+    """Write the report's page and return the report that names it; a page that cannot be written costs no promotion."""
+    shown = {"challenger": evidence.challenger.scored}
+    if evidence.champion is not None:
+        shown["champion"] = evidence.champion.scored
+    drawn = pictures.of_training(case, shown, share=evidence.challenger.share)
+    html = gatepage.page(report, title=case.title, pictures=drawn)
+    where = gatepage.path(report)
+    try:
+        replaced(adapters.settings.pages_root / where, html.encode())
+    except OSError as error:
+        log.warning("%s version %s has no page of its gates: %s", case.name, report.version, error)
+        return report
+    return replace(report, page=where)
+
+
 def _reason(report: GateReport) -> str:
     """Return the outcome in a line."""
     passed = f"passed all {sum(result.mode == 'enforce' for result in report.results)} gates"
@@ -176,7 +194,14 @@ def _tags(report: GateReport, now: datetime) -> dict[str, str]:
         for result in report.results
     }
     verdict = "failed" if report.failed else "passed"
-    return {"gates": verdict, "evaluated_at": now.isoformat(), "evaluated_against": str(report.champion), **outcome}
+    page = {} if report.page is None else {"gates_page": report.page}
+    return {
+        **page,
+        "gates": verdict,
+        "evaluated_at": now.isoformat(),
+        "evaluated_against": str(report.champion),
+        **outcome,
+    }
 
 
 def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:

@@ -48,6 +48,8 @@ def test_the_report_is_kept_in_ledger_and_registry(world: World):
 
     assert world.adapters.ledger.latest_report("toy", version="1") == report
     assert world.adapters.registry.tags_of["toy", "1"]["gates"] == "passed"
+    assert report.page == world.adapters.registry.tags_of["toy", "1"]["gates_page"]
+    assert "Passed every enforced gate." in (world.adapters.settings.pages_root / report.page).read_text()
     assert "| roc_auc |" in world.adapters.registry.described["toy", "1"]
 
 
