@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -320,7 +321,10 @@ class FakeRegistry(Registry):
         return len(pickle.dumps(self.load(model, version).pipeline))
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
-        """Keep tags."""
+        """Keep tags; the real one refuses other names too."""
+        for name in tags:
+            if not re.fullmatch(r"[\w\-. :/]+", name, re.ASCII):
+                raise RegistryError(f"MLflow at memory could not tag {model} with {name!r}.")
         self.tags_of.setdefault((model, version), {}).update(tags)
 
     def describe(self, model: str, version: str, text: str) -> None:

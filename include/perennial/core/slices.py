@@ -61,7 +61,7 @@ def by_slices(gate: SliceGate, evidence: Evidence) -> GateResult | None:
     skipped = f"; too few rows or labels in {', '.join(left_out)}" if left_out else ""
     worst = f"most doubtful: {parts[0].name}, gain {parts[0].value:+.4f}; " if parts else ""
     return GateResult(
-        name=f"{gate.metric} by {', '.join(gate.slices)} against champion",
+        name=f"{gate.metric} by {' and '.join(gate.slices)} against champion",
         value=value,
         limit=limit,
         margin=margin(value - limit),

@@ -8,6 +8,7 @@ training chose.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -29,6 +30,8 @@ from perennial.stages import gathering, pictures
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
+
+UNNAMEABLE = re.compile(r"[^\w\-. :/]", re.ASCII)  # what MLflow refuses in the name of a tag
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +193,9 @@ def _named(result: GateResult) -> str:
 def _tags(report: GateReport, now: datetime) -> dict[str, str]:
     """Return what MLflow's page shows of the report."""
     outcome = {
-        f"gate.{result.name}"[:250]: f"{result.verdict}: {result.value:.6g} (margin {result.margin:+.6g})"
+        UNNAMEABLE.sub("-", f"gate.{result.name}")[
+            :250
+        ]: f"{result.verdict}: {result.value:.6g} (margin {result.margin:+.6g})"
         for result in report.results
     }
     verdict = "failed" if report.failed else "passed"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import make_case
 from perennial.errors import DataError, GateFailedError, RegistryError
-from worlds import World
+from perennial.records import GateReport, GateResult, Window
+from perennial.stages import evaluate
+from worlds import NOW, World
 
 
 def test_the_first_challenger_meets_all_gates_but_the_champions(world: World):
@@ -136,6 +138,14 @@ def test_every_kind_of_gate_is_judged_on_what_training_and_registry_give(world: 
     assert world.adapters.ledger.latest("toy", "evaluated").reason.endswith(
         "dry run: roc_auc better than champion, roc_auc: recency is simpler"
     )
+
+
+def test_a_name_that_mlflow_takes_for_no_tag_is_written_otherwise(world: World):
+    """A feature may be called as it likes; MLflow's names have letters, digits and a few signs."""
+    rows = [GateResult("leakage: größe, m²", 0.9, 0.8, -0.1)]
+    report = GateReport("toy", "1", None, world.today, tuple(rows), {}, Window.of_day(world.today), 1)
+
+    assert "gate.leakage: gr--e- m-" in evaluate._tags(report, NOW)
 
 
 def test_a_column_that_the_training_did_not_have_cannot_be_gated(world: World):
