@@ -7,6 +7,8 @@ DuckDB, MLflow and Evidently.
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -328,8 +330,21 @@ class FakeRegistry(Registry):
 
         return pq.read_table(pa.BufferReader(self.runs[run_id].kept["reference_sample.parquet"]))
 
+    def rivals(self, run_id: str) -> pa.Table:
+        """Return the kept scores of other models."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(pa.BufferReader(self.runs[run_id].kept["holdout_rivals.parquet"]))
+
+    def size(self, model: str, version: str) -> int:
+        """Return what a pickle of the model would have."""
+        return len(pickle.dumps(self.load(model, version).pipeline))
+
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
-        """Keep tags."""
+        """Keep tags; the real one refuses other names too."""
+        for name in tags:
+            if not re.fullmatch(r"[\w\-. :/]+", name, re.ASCII):
+                raise RegistryError(f"MLflow at memory could not tag {model} with {name!r}.")
         self.tags_of.setdefault((model, version), {}).update(tags)
 
     def describe(self, model: str, version: str, text: str) -> None:

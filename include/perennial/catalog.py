@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from perennial.errors import SetupError, SpecError, nearest
 from perennial.io.queries import parameters
+from perennial.judging import GATES
 from perennial.settings import load_settings
-from perennial.spec import SUITES, AbsoluteGate, BaselineGate, ChampionGate, UseCase
+from perennial.spec import SUITES, UseCase
 
 SPEC = "use_case.yaml"
 # SQL whose result depends on when it runs breaks "time is an argument": a snapshot could not be built again.
@@ -177,7 +178,7 @@ def _absolute_path(path: str, folder: Path) -> str:
 
 def _complaints(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"] if part not in {"absolute", "baseline", "champion"})
+        key = ".".join(str(part) for part in item["loc"] if part not in GATES)
         if item["type"] == "extra_forbidden":
             known = _keys_beside(item["loc"])
             yield f"  {key}: unknown key. {nearest(str(item['loc'][-1]), known)}"
@@ -196,9 +197,8 @@ def _keys_beside(location: tuple[int | str, ...]) -> set[str]:
 
 def _child(schema: Mapping[str, Any], node: Any, part: int | str) -> Any:
     node = _resolved(schema, node)
-    gates: dict[str, type[BaseModel]] = {"absolute": AbsoluteGate, "baseline": BaselineGate, "champion": ChampionGate}
-    if part in gates and "oneOf" in node:
-        every = {name for gate in gates.values() for name in gate.model_fields}
+    if part in GATES and "oneOf" in node:
+        every = {name for _, gate in GATES.values() for name in gate.model_fields}
         return {"properties": {name: {} for name in every}}
     if isinstance(part, int):
         return node.get("items", {})

@@ -1,4 +1,4 @@
-"""How a use case's models are trained, judged and watched, as declared: the modelling half of the spec."""
+"""How a use case's models are trained and watched, as declared; how they are judged stands in `perennial.judging`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from croniter import croniter
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from perennial.contracts import Name, Strict
 from perennial.errors import nearest
@@ -20,6 +20,7 @@ METRICS: dict[str, bool] = {
     "log_loss": False,
     "brier_score": False,
     "expected_calibration_error": False,
+    "reliability_gap": False,
     "expected_profit": True,
     "return_on_ad_spend": True,
     "mae": False,
@@ -138,55 +139,6 @@ class Training(Strict):
     candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
     baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)]
     search: Search = Search()
-
-
-class AbsoluteGate(Strict):
-    """The challenger's metric against a fixed limit; equal passes."""
-
-    metric: Metric
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError(f"gate on {self.metric} needs either at_least or at_most.")
-        return self
-
-
-class BaselineGate(Strict):
-    """The challenger's metric must be better than a baseline's by at least `by`; equal passes."""
-
-    metric: Metric
-    beats_baseline: str
-    by: Annotated[float, Field(ge=0)] = 0.0
-
-
-class ChampionGate(Strict):
-    """With `confidence`, the challenger is not worse than the champion by more than the margin.
-
-    The lower bound comes from a paired bootstrap that resamples entities, on the same holdout rows.
-    """
-
-    metric: Metric
-    no_worse_than_champion_by: Annotated[float, Field(ge=0)]
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
-    resamples: Annotated[int, Field(ge=100, le=100_000)] = 500
-
-
-def _kind_of_gate(gate: Any) -> str:
-    keys = gate if isinstance(gate, Mapping) else type(gate).model_fields
-    if "beats_baseline" in keys:
-        return "baseline"
-    return "champion" if "no_worse_than_champion_by" in keys else "absolute"
-
-
-Gate = Annotated[
-    Annotated[AbsoluteGate, Tag("absolute")]
-    | Annotated[BaselineGate, Tag("baseline")]
-    | Annotated[ChampionGate, Tag("champion")],
-    Discriminator(_kind_of_gate),
-]
 
 
 class Value(Strict):

@@ -15,16 +15,27 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from perennial.contracts import Name, Source, Strict
 from perennial.errors import SpecError, nearest
+from perennial.judging import (
+    AbsoluteGate,
+    BaselineGate,
+    BehaviourGate,
+    ChampionGate,
+    FairnessGate,
+    Gate,
+    LatencyGate,
+    LeakageGate,
+    SimplerGate,
+    SizeGate,
+    SliceGate,
+    SuperiorityGate,
+    columns_of,
+)
 from perennial.modelling import (
     ESTIMATOR_PACKAGES,
     METRICS,
     MONEY,
-    AbsoluteGate,
     Baseline,
-    BaselineGate,
     Candidate,
-    ChampionGate,
-    Gate,
     LabelKind,
     Monitoring,
     Performance,
@@ -45,22 +56,31 @@ __all__ = [
     "Alerts",
     "Baseline",
     "BaselineGate",
+    "BehaviourGate",
     "Candidate",
     "ChampionGate",
+    "FairnessGate",
     "Features",
     "Gate",
     "Label",
     "LabelKind",
+    "LatencyGate",
+    "LeakageGate",
     "Monitoring",
     "Performance",
     "Range",
     "Retraining",
     "Search",
+    "SimplerGate",
+    "SizeGate",
+    "SliceGate",
+    "SuperiorityGate",
     "Training",
     "UseCase",
     "Value",
     "WindowFeature",
     "Windows",
+    "columns_of",
     "metrics_of",
 ]
 
@@ -119,6 +139,9 @@ class Features(Strict):
     ]
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = Field(
+        (), description="columns that the snapshots keep for gates by slice or group, as text; no model ever sees them"
+    )
     strong: dict[str, str] = Field(
         {}, description="features that honestly tell the label almost alone, each with the reason why"
     )
@@ -147,8 +170,8 @@ class Features(Strict):
 
     @model_validator(mode="after")
     def _each_name_once(self) -> Self:
-        names = self.columns
-        if not names:
+        names = self.kept
+        if not self.columns:
             raise ValueError("features need at least one numeric or categorical column.")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -159,6 +182,11 @@ class Features(Strict):
     def columns(self) -> tuple[str, ...]:
         """Return all feature columns, numeric ones first."""
         return (*self.numeric, *self.categorical)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Return all columns of a snapshot beside day and entity: the features, then what is no feature."""
+        return (*self.columns, *self.attributes)
 
 
 class Label(Strict):
@@ -220,11 +248,33 @@ class UseCase(Strict):
                 raise ValueError(
                     f"gates name the baseline {gate.beats_baseline!r}. {nearest(gate.beats_baseline, baselines)}"
                 )
+            models = baselines | {candidate.name for candidate in self.training.candidates}
+            if isinstance(gate, SimplerGate) and gate.simpler not in models:
+                raise ValueError(f"gates name the simpler model {gate.simpler!r}. {nearest(gate.simpler, models)}")
         for baseline in self.training.baselines:
             known = self.features.columns if baseline.column is None else self.features.numeric
             for name in (*baseline.features, *filter(None, [baseline.column])):
                 if name not in known:
                     raise ValueError(f"baseline {baseline.name!r} names {name!r}. {nearest(name, known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_of_gates_are_known(self) -> Self:
+        features = self.features
+        for place, gate in enumerate(self.gates):
+            for name in columns_of(gate):
+                known = features.columns if isinstance(gate, BehaviourGate) else features.kept
+                if name not in known:
+                    raise ValueError(f"gates.{place} names the column {name!r}. {nearest(name, known)}")
+            if isinstance(gate, FairnessGate) and self.label.kind != "binary":
+                raise ValueError(f"gates.{place}: fairness compares who is selected, by a binary label.")
+            if isinstance(gate, FairnessGate) and (gate.attribute in features.columns) != gate.attribute_is_feature:
+                found = "a" if gate.attribute in features.columns else "no"
+                raise ValueError(
+                    f"gates.{place}: {gate.attribute!r} is {found} feature, and attribute_is_feature is "
+                    f"{gate.attribute_is_feature}. Move it to features.attributes, or say attribute_is_feature: true "
+                    "where the models may look at it."
+                )
         return self
 
     @model_validator(mode="after")
@@ -234,7 +284,8 @@ class UseCase(Strict):
             raise ValueError(f"value is what a converter brings; label.kind is {kind!r}: leave out value.")
         known = metrics_of(kind, money=self.value is not None)
         named = [("training.metric", self.training.metric)]
-        named += [(f"gates.{place}", gate.metric) for place, gate in enumerate(self.gates)]
+        gates = enumerate(self.gates)
+        named += [(f"gates.{place}", gate.metric) for place, gate in gates if hasattr(gate, "metric")]
         named += [("monitoring.performance", self.monitoring.performance.metric)]
         for place, metric in named:
             if metric in MONEY and self.value is None and kind == "binary":
@@ -277,8 +328,9 @@ class UseCase(Strict):
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over the spec and the text of its files: the version of what was declared."""
-        # Where nothing is excused the key is left out: specs of before it keep their fingerprint.
-        left_out = None if self.features.strong else {"features": {"strong"}}
+        # Where nothing is declared the key is left out: specs of before it keep their fingerprint.
+        optional = {name for name in ("strong", "attributes") if not getattr(self.features, name)}
+        left_out = {"features": optional} if optional else None
         declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 

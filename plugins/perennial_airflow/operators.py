@@ -126,6 +126,8 @@ class EvaluateOperator(StageOperator):
     The report's keys are XComs of their own, so that `evaluate.output["version"]` works.
     """
 
+    operator_extra_links: Collection[BaseOperatorLink] = (PageLink("Gate report", field="page"),)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(multiple_outputs=True, **kwargs)
 

@@ -40,7 +40,7 @@ class Part:
         return cls(
             frames.model_frame(rows, numeric=features.numeric, categorical=features.categorical),
             frames.numbers(rows[case.label.column]),
-            frames.codes(rows["day"]),
+            frames.day_numbers(rows["day"]),
             frames.codes(rows[case.entity]),
             case.label.kind,
         )

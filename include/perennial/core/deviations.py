@@ -1,6 +1,7 @@
 """What predictions of a number are worth; all in the label's own unit but `r2`, each with row weights.
 
-Like those of `core.metrics`, every measure is prepared once and then evaluated for many weightings.
+Like those of `core.metrics`, every measure is prepared once and then evaluated for many weightings: from row weights of
+the shape (..., rows) it makes values of the shape (...).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-Measure = Callable[[FloatArray], float]
+Measure = Callable[[FloatArray], FloatArray]
 
 TINY = 1e-12
 
@@ -24,7 +25,7 @@ def mae(label: FloatArray, score: FloatArray) -> Measure:
 def rmse(label: FloatArray, score: FloatArray) -> Measure:
     """Return the root of the mean squared error, which large errors rule."""
     squared = mean_of((score - label) ** 2)
-    return lambda weights: float(np.sqrt(squared(weights)))
+    return lambda weights: np.sqrt(squared(weights))
 
 
 def bias(label: FloatArray, score: FloatArray) -> Measure:
@@ -34,7 +35,7 @@ def bias(label: FloatArray, score: FloatArray) -> Measure:
     too little.
     """
     signed = mean_of(score - label)
-    return lambda weights: abs(signed(weights))
+    return lambda weights: np.abs(signed(weights))
 
 
 def median_absolute_error(label: FloatArray, score: FloatArray) -> Measure:
@@ -47,7 +48,7 @@ def median_absolute_error(label: FloatArray, score: FloatArray) -> Measure:
     order = np.argsort(error, kind="stable")
     ordered = error[order]
 
-    def weighted(weights: FloatArray) -> float:
+    def once(weights: FloatArray) -> float:
         has_weight = weights[order] > 0
         errors, below = ordered[has_weight], np.cumsum(weights[order][has_weight])
         if not errors.size:
@@ -55,7 +56,7 @@ def median_absolute_error(label: FloatArray, score: FloatArray) -> Measure:
         sides = [np.searchsorted(below, below[-1] / 2, side=side) for side in ("left", "right")]
         return float(np.mean([errors[min(int(side), errors.size - 1)] for side in sides]))
 
-    return weighted
+    return lambda weights: np.apply_along_axis(once, -1, weights)
 
 
 def r2(label: FloatArray, score: FloatArray) -> Measure:
@@ -66,10 +67,10 @@ def r2(label: FloatArray, score: FloatArray) -> Measure:
     centred = label - label.mean()  # far from 0 the difference of two large numbers would be noise
     squared, mean, mean_square = mean_of((score - label) ** 2), mean_of(centred), mean_of(centred**2)
 
-    def weighted(weights: FloatArray) -> float:
+    def weighted(weights: FloatArray) -> FloatArray:
         spread = mean_square(weights) - mean(weights) ** 2
-        constant = not spread > TINY * mean_square(weights)
-        return float("nan") if constant else 1 - squared(weights) / spread
+        varies = np.where(spread > TINY * mean_square(weights), spread, 0.0)
+        return 1 - ratio(squared(weights), varies)
 
     return weighted
 
@@ -77,12 +78,18 @@ def r2(label: FloatArray, score: FloatArray) -> Measure:
 def mean_of(rows: FloatArray) -> Measure:
     """Return the weighted mean of one figure a row; NaN where no row has weight."""
 
-    def weighted(weights: FloatArray) -> float:
+    def weighted(weights: FloatArray) -> FloatArray:
         # Not `weights @ rows`: for one sum the threads of the linear algebra cost more than they save.
-        total = float(weights.sum())
-        return float((weights * rows).sum()) / total if total > 0 else float("nan")
+        return ratio((weights * rows).sum(axis=-1), weights.sum(axis=-1))
 
     return weighted
+
+
+def ratio(above: FloatArray, below: FloatArray, *, otherwise: float = float("nan")) -> FloatArray:
+    """Return `above / below` where `below` is above 0, else `otherwise`; both of one shape."""
+    found: FloatArray = np.full(np.shape(below), otherwise)
+    np.divide(above, below, out=found, where=np.asarray(below) > 0)
+    return found
 
 
 MEASURES: dict[str, Callable[[FloatArray, FloatArray], Measure]] = {

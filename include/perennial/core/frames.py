@@ -58,6 +58,11 @@ def codes(column: pa.ChunkedArray) -> IntArray:
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
+def day_numbers(column: pa.ChunkedArray) -> IntArray:
+    """Return a column of dates as days since 1970, so that differences are days."""
+    return np.asarray(pc.cast(column, pa.int32()).to_numpy(), dtype=np.int64)
+
+
 def is_numeric(column: pa.ChunkedArray) -> bool:
     """Tell whether a column holds numbers; booleans are 0 and 1, and a column of nulls alone is numbers."""
     kind = column.type
@@ -89,7 +94,7 @@ def scored(
     return Scored(
         label=np.asarray(label, dtype=np.float64),
         score=np.asarray(score, dtype=np.float64),
-        day=codes(rows["day"]),
+        day=day_numbers(rows["day"]),
         entity=codes(rows[entity]),
         kind=kind,
     )

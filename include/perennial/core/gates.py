@@ -6,86 +6,114 @@ to twelve digits, so that a sum like 0.1 + 0.2 does not fail a gate by its last 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perennial.core.metrics import FloatArray, Measure, Scored, measure
+from perennial.core.behaviour import behaves
+from perennial.core.comparison import against_champion, against_simpler, margin
+from perennial.core.evidence import Cost, Evidence
+from perennial.core.fairness import between_groups
+from perennial.core.resampling import estimate
+from perennial.core.slices import by_slices
+from perennial.core.suspicion import too_good
 from perennial.errors import DataError
 from perennial.records import GateResult
-from perennial.spec import METRICS, AbsoluteGate, BaselineGate, ChampionGate, Gate, Value
+from perennial.spec import (
+    METRICS,
+    AbsoluteGate,
+    BaselineGate,
+    BehaviourGate,
+    ChampionGate,
+    FairnessGate,
+    Gate,
+    LatencyGate,
+    LeakageGate,
+    SimplerGate,
+    SizeGate,
+    SliceGate,
+    SuperiorityGate,
+)
 
-DIGITS = 12
-DEFINED_SHARE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A model's holdout scores, its contact share, what a contact is worth, and its metrics on those rows.
-
-    Share and value are None where there is no money in it.
-    """
-
-    scored: Scored
-    share: float | None
-    value: Value | None
-    metrics: Mapping[str, float]
-
-    def measure(self, metric: str) -> Measure:
-        """Return the metric of this model as a function of row weights."""
-        return measure(metric, self.scored, value=self.value, share=self.share)
+BYTES_A_MB = 1_000_000
 
 
-def decide(
-    gates: Sequence[Gate],
-    *,
-    challenger: Contender,
-    champion: Contender | None,
-    baselines: Mapping[str, Mapping[str, float]],
-    seed: int,
-) -> tuple[GateResult, ...]:
+def decide(gates: Sequence[Gate], evidence: Evidence) -> tuple[GateResult, ...]:
     """Return the outcome of each gate in order; without a champion the gates against it are left out."""
-    results: list[GateResult] = []
-    for gate in gates:
-        if isinstance(gate, AbsoluteGate):
-            results.append(absolute(gate, challenger.metrics))
-        elif isinstance(gate, BaselineGate):
-            results.append(against_baseline(gate, challenger.metrics, baselines=baselines))
-        elif champion is not None:
-            results.append(against_champion(gate, challenger, champion, seed=seed))
-    return tuple(results)
+    outcomes = [JUDGES[type(gate)](gate, evidence) for gate in gates]
+    return tuple(outcome for outcome in outcomes if outcome is not None)
 
 
-def absolute(gate: AbsoluteGate, metrics: Mapping[str, float]) -> GateResult:
-    """Return the outcome of `value >= at_least`, or of `value <= at_most`."""
-    value = metrics[gate.metric]
-    if gate.at_least is not None:
-        return GateResult(f"{gate.metric} at least", value, gate.at_least, _margin(value - gate.at_least))
-    limit = float(gate.at_most or 0.0)
-    return GateResult(f"{gate.metric} at most", value, limit, _margin(limit - value))
+def absolute(gate: AbsoluteGate, evidence: Evidence) -> GateResult:
+    """Return the outcome of `value >= at_least`, or of `value <= at_most`.
+
+    With `confidence` the value is the one-sided bound of the metric that is nearer to the limit.
+    """
+    value = evidence.challenger.metrics[gate.metric]
+    at_least = gate.at_least is not None
+    limit = float((gate.at_least if at_least else gate.at_most) or 0.0)
+    low = high = None
+    detail = ""
+    if gate.confidence is not None:
+        tied = evidence.ties(gate.resample)
+        measure = evidence.challenger.measure(gate.metric)
+        found = estimate(measure, tied, resamples=gate.resamples, seed=evidence.seed)
+        low, high = found.lower(gate.confidence), found.upper(gate.confidence)
+        detail = f"{gate.confidence:.0%} bound of {value:.4f}, {gate.resamples} resamples of {tied.described()}"
+        value = low if at_least else high
+    return GateResult(
+        name=f"{gate.metric} at {'least' if at_least else 'most'}",
+        value=value,
+        limit=limit,
+        margin=margin(value - limit if at_least else limit - value),
+        detail=detail,
+        mode=gate.mode,
+        low=low,
+        high=high,
+    )
 
 
-def against_baseline(
-    gate: BaselineGate, metrics: Mapping[str, float], *, baselines: Mapping[str, Mapping[str, float]]
-) -> GateResult:
+def fast_enough(gate: LatencyGate, evidence: Evidence) -> GateResult:
+    """Return whether 99 of 100 calls with one row take at most `latency_p99_ms`."""
+    calls = _cost(evidence).milliseconds
+    value = float(np.quantile(calls, 0.99))
+    detail = f"{len(calls)} calls with one row, median {np.median(calls):.2f} ms"
+    limit = gate.latency_p99_ms
+    return GateResult("latency p99 in ms", value, limit, margin(limit - value), detail, gate.mode)
+
+
+def small_enough(gate: SizeGate, evidence: Evidence) -> GateResult:
+    """Return whether the artifact has at most `size_mb` megabytes."""
+    value = _cost(evidence).size / BYTES_A_MB
+    return GateResult("size in MB", value, gate.size_mb, margin(gate.size_mb - value), mode=gate.mode)
+
+
+def _cost(evidence: Evidence) -> Cost:
+    if evidence.cost is None:
+        raise ValueError("a gate looks at what the artifact costs, and the evidence does not say.")
+    return evidence.cost
+
+
+def against_baseline(gate: BaselineGate, evidence: Evidence) -> GateResult:
     """Return whether the metric is better than the baseline's by `by` or more.
 
     Raises:
         DataError: the challenger was trained without that baseline, or without what the metric needs.
     """
+    baselines = evidence.baselines
     if gate.metric not in baselines.get(gate.beats_baseline, {}):
         raise DataError(_unmeasured(gate, baselines))
-    value, baseline = metrics[gate.metric], baselines[gate.beats_baseline][gate.metric]
+    value, baseline = evidence.challenger.metrics[gate.metric], baselines[gate.beats_baseline][gate.metric]
     sign = 1.0 if METRICS[gate.metric] else -1.0
     limit = baseline + sign * gate.by
     return GateResult(
         name=f"{gate.metric} against {gate.beats_baseline}",
         value=value,
         limit=limit,
-        margin=_margin(sign * (value - limit)),
+        margin=margin(sign * (value - limit)),
         detail=f"baseline {baseline:.4f}, needed better by {gate.by:g}",
+        mode=gate.mode,
     )
 
 
@@ -98,68 +126,16 @@ def _unmeasured(gate: BaselineGate, baselines: Mapping[str, Mapping[str, float]]
     return f"The challenger was trained {lacks}. Train again with the spec as it is now."
 
 
-def against_champion(gate: ChampionGate, challenger: Contender, champion: Contender, *, seed: int) -> GateResult:
-    """Return whether the lower bound of the improvement is at least `-no_worse_than_champion_by`.
-
-    The improvement is challenger minus champion where more is better, and champion minus challenger for a
-    loss. The bound is one-sided: with `confidence` the true improvement lies above it.
-    """
-    sides = challenger.measure(gate.metric), champion.measure(gate.metric)
-    sign = 1.0 if METRICS[gate.metric] else -1.0
-    entity = challenger.scored.entity
-    differences = sign * paired_bootstrap(*sides, clusters=entity, resamples=gate.resamples, seed=seed)
-    bound = lower_bound(differences, confidence=gate.confidence)
-    limit = -gate.no_worse_than_champion_by
-    ours, theirs = challenger.metrics[gate.metric], champion.metrics[gate.metric]
-    detail = (
-        f"{gate.confidence:.0%} lower bound of the gain; challenger {ours:.4f}, champion {theirs:.4f}, "
-        f"{gate.resamples} resamples of {np.unique(entity).size} entities"
-    )
-    return GateResult(f"{gate.metric} against champion", bound, limit, _margin(bound - limit), detail)
-
-
-def paired_bootstrap(
-    first: Measure, second: Measure, *, clusters: NDArray[np.int64], resamples: int, seed: int
-) -> FloatArray:
-    """Return `first - second` for each resample of whole clusters, both measured on the same resample.
-
-    A resample draws as many clusters as there are, with replacement; a row's weight is how often its cluster
-    was drawn. Rows of one entity on successive days carry nearly the same label, so resampling rows would
-    take them for independent evidence and give bounds that are far too tight.
-
-    Args:
-        first: a measure of row weights.
-        second: a measure of the same rows.
-        clusters: shape (rows,); equal numbers belong together.
-        resamples: how many differences to return.
-        seed: equal seeds give equal differences.
-
-    Source:
-        Field and Welsh (2007), J. R. Statist. Soc. B 69, 369-390.
-    """
-    _, code = np.unique(clusters, return_inverse=True)
-    count = int(code.max()) + 1
-    generator = np.random.default_rng(seed)
-    differences = np.empty(resamples)
-    for index in range(resamples):
-        drawn = np.bincount(generator.integers(0, count, count), minlength=count).astype(np.float64)
-        weights = drawn[code]
-        differences[index] = first(weights) - second(weights)
-    return differences
-
-
-def lower_bound(differences: FloatArray, *, confidence: float) -> float:
-    """Return the `1 - confidence` quantile of the defined differences.
-
-    A resample without both classes has no AUC and is left out; where more than 5 % are undefined the bound is
-    NaN.
-    """
-    defined = differences[np.isfinite(differences)]
-    if defined.size < DEFINED_SHARE * differences.size:
-        return float("nan")
-    return float(np.quantile(defined, 1 - confidence))
-
-
-def _margin(margin: float) -> float:
-    """Return the margin without the noise of its last bits."""
-    return round(float(margin), DIGITS)
+JUDGES: dict[type[Any], Callable[[Any, Evidence], GateResult | None]] = {
+    AbsoluteGate: absolute,
+    BaselineGate: against_baseline,
+    ChampionGate: against_champion,
+    SuperiorityGate: against_champion,
+    SliceGate: by_slices,
+    FairnessGate: between_groups,
+    LeakageGate: too_good,
+    BehaviourGate: behaves,
+    SimplerGate: against_simpler,
+    LatencyGate: fast_enough,
+    SizeGate: small_enough,
+}

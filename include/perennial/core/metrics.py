@@ -1,8 +1,8 @@
 """What a model's scores are worth: ranking, probability, calibration and money, each with row weights.
 
-Every measure takes weights, because the bootstrap of `core.gates` resamples by weighting: a measure is
-prepared once (sorted, binned) and then evaluated for many weightings. The scores of a binary label are
-probabilities of the label 1; what is measured where the label is a number stands in `core.deviations`.
+Every measure takes weights, because the bootstrap of `core.resampling` resamples by weighting: a measure is
+prepared once (sorted, binned) and then evaluated for many weightings, of shape (..., rows), at once. The scores of a
+binary label are probabilities of the label 1; what is measured where the label is a number stands in `core.deviations`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.core import deviations
-from perennial.core.deviations import FloatArray, Measure, mean_of
+from perennial.core.contacts import HOUSEHOLDS, Contacts
+from perennial.core.deviations import FloatArray, Measure, mean_of, ratio
 from perennial.errors import DataError
 from perennial.spec import MONEY, LabelKind, Value, metrics_of
 
 __all__ = ["FloatArray", "Measure"]
 IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 CALIBRATION_BINS = 10
 LEAST_PROBABILITY = 1e-15
-HOUSEHOLDS = 1000
 SHARES: FloatArray = np.round(np.arange(1, 101) / 100, 2)
 
 
@@ -33,8 +32,8 @@ SHARES: FloatArray = np.round(np.arange(1, 101) / 100, 2)
 class Scored:
     """Scores beside what happened; all arrays have the shape (rows,).
 
-    `day` and `entity` are codes: equal numbers mean the same snapshot day or the same entity. `kind` is that of
-    the label.
+    `day` counts days, so that differences are days; `entity` is a code: equal numbers mean the same entity. `kind` is
+    that of the label.
     """
 
     label: FloatArray
@@ -59,8 +58,8 @@ class Scored:
 def evaluate(scored: Scored, *, value: Value | None, share: float | None) -> dict[str, float]:
     """Return every metric that `spec.metrics_of` names for these rows, and plain figures beside them.
 
-    The figures are `rows`, and for a binary label `base_rate`, with money `contacted_share`; for a number
-    `mean_label` and `mean_error`, the bias with its sign.
+    The figures are `rows`, and for a binary label `base_rate`, `reliability_slope`, with money `contacted_share`; for a
+    number `mean_label` and `mean_error`, the bias with its sign.
 
     Args:
         scored: at least one row; with labels of one class the ranking metrics are NaN.
@@ -69,7 +68,7 @@ def evaluate(scored: Scored, *, value: Value | None, share: float | None) -> dic
     """
     ones = np.ones(scored.label.size)
     names = metrics_of(scored.kind, money=value is not None)
-    found = {name: measure(name, scored, value=value, share=share)(ones) for name in names}
+    found = {name: float(measure(name, scored, value=value, share=share)(ones)) for name in names}
     return found | _figures(scored) | ({} if value is None else {"contacted_share": share or 0.0})
 
 
@@ -77,16 +76,17 @@ def _figures(scored: Scored) -> dict[str, float]:
     """Return what is told beside the metrics and has no better or worse."""
     rows, mean = float(scored.label.size), float(scored.label.mean())
     if scored.kind == "binary":
-        return {"base_rate": mean, "rows": rows}
+        slope = float(reliability_slope(scored.label, scored.score)(np.ones(scored.label.size)))
+        return {"base_rate": mean, "reliability_slope": slope, "rows": rows}
     return {"mean_label": mean, "mean_error": float((scored.score - scored.label).mean()), "rows": rows}
 
 
 def measure(name: str, scored: Scored, *, value: Value | None, share: float | None) -> Measure:
     """Return a function from row weights to the metric `name`; sorting and binning are done once, here."""
     if name in MONEY and value is not None:
-        chosen = contacted(scored, share=share or 0.0)
-        prepared = profit_per_thousand if name == "expected_profit" else return_on_ad_spend
-        return prepared(scored.label, chosen, value=value)
+        contacts = Contacts(scored.score, scored.day, share=share or 0.0)
+        prepared = contacts.profit if name == "expected_profit" else contacts.return_on_spend
+        return prepared(scored.label, value=value)
     return _STATISTICAL[name](scored.label, scored.score)
 
 
@@ -104,12 +104,12 @@ def roc_auc(label: FloatArray, score: FloatArray) -> Measure:
     order, starts = _groups(score)
     positive = label[order]
 
-    def weighted(weights: FloatArray) -> float:
-        sorted_weights = weights[order]
-        ups = np.add.reduceat(sorted_weights * positive, starts)
-        downs = np.add.reduceat(sorted_weights, starts) - ups
-        total = ups.sum() * downs.sum()
-        return float((ups * (np.cumsum(downs) - downs / 2)).sum() / total) if total > 0 else float("nan")
+    def weighted(weights: FloatArray) -> FloatArray:
+        sorted_weights = weights[..., order]
+        ups = np.add.reduceat(sorted_weights * positive, starts, axis=-1)
+        downs = np.add.reduceat(sorted_weights, starts, axis=-1) - ups
+        above = (ups * (np.cumsum(downs, axis=-1) - downs / 2)).sum(axis=-1)
+        return ratio(above, ups.sum(axis=-1) * downs.sum(axis=-1))
 
     return weighted
 
@@ -123,15 +123,12 @@ def average_precision(label: FloatArray, score: FloatArray) -> Measure:
     order, starts = _groups(-score)
     positive = label[order]
 
-    def weighted(weights: FloatArray) -> float:
-        sorted_weights = weights[order]
-        hits = np.add.reduceat(sorted_weights * positive, starts)
-        rows = np.cumsum(np.add.reduceat(sorted_weights, starts))
-        total = hits.sum()
-        if total <= 0:
-            return float("nan")
-        precision = np.divide(np.cumsum(hits), rows, out=np.zeros_like(rows), where=rows > 0)
-        return float((hits * precision).sum() / total)
+    def weighted(weights: FloatArray) -> FloatArray:
+        sorted_weights = weights[..., order]
+        hits = np.add.reduceat(sorted_weights * positive, starts, axis=-1)
+        rows = np.cumsum(np.add.reduceat(sorted_weights, starts, axis=-1), axis=-1)
+        precision = np.divide(np.cumsum(hits, axis=-1), rows, out=np.zeros_like(rows), where=rows > 0)
+        return ratio((hits * precision).sum(axis=-1), hits.sum(axis=-1))
 
     return weighted
 
@@ -154,15 +151,42 @@ def expected_calibration_error(label: FloatArray, score: FloatArray) -> Measure:
     same score stay in one bin. The bins are cut once on the rows given; weights change what is in them, not
     where they lie.
     """
-    code = calibration_bins(score)
-    bins = int(code.max()) + 1
+    order, starts = _groups(calibration_bins(score).astype(np.float64))
+    excess = (score - label)[order]
 
-    def weighted(weights: FloatArray) -> float:
-        gap = np.bincount(code, weights * (score - label), bins)
-        total = weights.sum()
-        return float(np.abs(gap).sum() / total) if total > 0 else float("nan")
+    def weighted(weights: FloatArray) -> FloatArray:
+        gap = np.add.reduceat(weights[..., order] * excess, starts, axis=-1)
+        return ratio(np.abs(gap).sum(axis=-1), weights.sum(axis=-1))
 
     return weighted
+
+
+def reliability_slope(label: FloatArray, score: FloatArray) -> Measure:
+    """Return the slope of the line through the reliability diagram, `cov(score, label) / var(score)`.
+
+    1 where probabilities are right in the mean at each height; below 1 they are too extreme, above 1 too timid. Scores
+    that are all equal are neither: 1, and the calibration error says whether they are right.
+
+    Source:
+        Cox (1958), Biometrika 45, 562-565, here on the scale of probabilities.
+    """
+    centred = score - score.mean()  # far from 0 the difference of two large numbers would be noise
+    mean, square = mean_of(centred), mean_of(centred**2)
+    hits, product = mean_of(label), mean_of(centred * label)
+
+    def weighted(weights: FloatArray) -> FloatArray:
+        middle = mean(weights)
+        spread = square(weights) - middle**2
+        varies = np.where(spread > deviations.TINY * square(weights), spread, 0.0)
+        return ratio(product(weights) - middle * hits(weights), varies, otherwise=1.0)
+
+    return weighted
+
+
+def reliability_gap(label: FloatArray, score: FloatArray) -> Measure:
+    """Return how far the reliability slope lies from 1, without its sign: 0 is best."""
+    slope = reliability_slope(label, score)
+    return lambda weights: np.abs(slope(weights) - 1)
 
 
 def calibration_bins(score: FloatArray, *, bins: int = CALIBRATION_BINS) -> IntArray:
@@ -180,39 +204,14 @@ def calibration_curve(label: FloatArray, score: FloatArray) -> tuple[FloatArray,
 
 
 def contacted(scored: Scored, *, share: float) -> FloatArray:
-    """Return how likely each row is contacted: each day the `share` of households with the highest scores.
-
-    A day with n rows has `round(share · n)` contacts. Where equal scores lie on both sides of that line, each
-    of them is contacted with the same probability, so that the order of the rows never counts.
-    """
-    places = _places_in_day(scored)
-    return places.contacted(share)
-
-
-def profit_per_thousand(label: FloatArray, chosen: FloatArray, *, value: Value) -> Measure:
-    """Return the expected profit in currency units per 1,000 households and snapshot day.
-
-    `1000 · Σ contacted · (conversion · label - contact) / Σ 1`: the hits are worth `value.conversion`, every
-    contact costs `value.contact`, and households that are not contacted count in the divisor.
-    """
-    return mean_of(HOUSEHOLDS * chosen * (value.conversion * label - value.contact))
-
-
-def return_on_ad_spend(label: FloatArray, chosen: FloatArray, *, value: Value) -> Measure:
-    """Return `conversion · hits / (contact · contacts)`; 0 where nobody is contacted: nothing came back."""
-    hits = chosen * label
-
-    def weighted(weights: FloatArray) -> float:
-        spent = value.contact * float((weights * chosen).sum())
-        return value.conversion * float((weights * hits).sum()) / spent if spent > 0 else 0.0
-
-    return weighted
+    """Return how likely each row is contacted: each day the `share` of households with the highest scores."""
+    return Contacts(scored.score, scored.day, share=share).chances()
 
 
 def profit_curve(scored: Scored, *, value: Value) -> tuple[FloatArray, FloatArray]:
     """Return the shares 0.01 .. 1.00 and the expected profit per 1,000 households at each of them.
 
-    The same profit as that of `contacted` and `profit_per_thousand`, by running sums over each day's ranking; within
+    The same profit as that of `Contacts.profit`, by running sums over each day's ranking; within
     equal scores the expected gain grows evenly with the contacts.
     """
     gain = value.conversion * scored.label - value.contact
@@ -267,44 +266,12 @@ def _falling_counts(label: FloatArray, score: FloatArray) -> tuple[FloatArray, F
     return hits, rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """For each row: rows of its day, how many of them score higher, and how many score the same."""
-
-    rows: FloatArray
-    above: FloatArray
-    equal: FloatArray
-
-    def contacted(self, share: float) -> FloatArray:
-        """Return the probability of a contact where `round(share · rows)` of each day are contacted."""
-        return np.clip((np.round(share * self.rows) - self.above) / self.equal, 0.0, 1.0)
-
-
-def _places_in_day(scored: Scored) -> _Places:
-    """Return each row's place within its day."""
-    order = np.lexsort((-scored.score, scored.day))
-    day, score = scored.day[order], scored.score[order]
-    new_day = np.r_[True, day[1:] != day[:-1]]
-    new_group = new_day | np.r_[True, score[1:] != score[:-1]]
-    rows, day_start = _spread(new_day)
-    equal, group_start = _spread(new_group)
-    places = np.empty((3, order.size))
-    places[:, order] = rows, group_start - day_start, equal
-    return _Places(*places)
-
-
-def _spread(new: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Return each row's size of run and start of run; `new` marks the first row of each run."""
-    starts = np.flatnonzero(new)
-    sizes = np.diff(np.r_[starts, new.size])
-    return np.repeat(sizes, sizes).astype(np.float64), np.repeat(starts, sizes).astype(np.float64)
-
-
 _STATISTICAL: dict[str, Callable[[FloatArray, FloatArray], Measure]] = {
     "roc_auc": roc_auc,
     "average_precision": average_precision,
     "log_loss": log_loss,
     "brier_score": brier_score,
     "expected_calibration_error": expected_calibration_error,
+    "reliability_gap": reliability_gap,
     **deviations.MEASURES,
 }

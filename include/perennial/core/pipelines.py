@@ -161,11 +161,11 @@ def importances(
     """
     generator = np.random.default_rng(seed)
     ones, loss = np.ones(label.size), TASKS[kind].loss
-    whole = loss(label, scores(pipeline, frame, kind=kind))(ones)
+    whole = float(loss(label, scores(pipeline, frame, kind=kind))(ones))
     gained: dict[str, float] = {}
     for name in frame.columns:
         shuffled = frame.assign(**{name: frame[name].to_numpy()[generator.permutation(label.size)]})
-        gained[str(name)] = loss(label, scores(pipeline, shuffled, kind=kind))(ones) - whole
+        gained[str(name)] = float(loss(label, scores(pipeline, shuffled, kind=kind))(ones)) - whole
     return dict(sorted(gained.items(), key=lambda item: -item[1]))
 
 

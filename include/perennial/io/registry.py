@@ -23,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.errors import NoModelError, RegistryError
+from perennial.errors import NoModelError
 from perennial.io.runs import TrainingRun, translated, unless_it_exists
+from perennial.io.trusted import TRUSTED, refuse_foreign
 from perennial.records import Json
 from perennial.spec import LabelKind
 
@@ -37,20 +38,11 @@ CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 # Notes on the model: the ledger's newest entry when it was last evaluated, and the entry that its aliases follow.
 NEWEST, FOLLOWED = "ledger.newest", "ledger.champion"
 MANIFEST, PROFILE, SAMPLE = "manifest.json", "reference_profile.json", "reference_sample.parquet"
+RIVALS = "holdout_rivals.parquet"
 DESCRIPTION, DESCRIPTION_DATA = "profile/profile.html", "profile/profile.json"
 MOST_MODELS = 1000
 REQUIREMENTS = ("scikit-learn", "lightgbm", "numpy", "pandas", "skops")
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as the run's description, in Markdown
-
-# Reviewed: plain containers of numbers, without code of their own. A model that needs more is not registered.
-TRUSTED = (
-    "collections.OrderedDict",
-    "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
-    "lightgbm.sklearn.LGBMRegressor",
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-)
 
 # A registry that is down is found out in seconds, not in minutes; and MLflow prints nothing.
 CLIENT_ENVIRONMENT = {
@@ -222,7 +214,7 @@ class Registry:
             run_id = str(self._client().get_model_version(model, version).run_id)
             uri = f"models:/{model}/{version}"
             flavor = mlflow.models.get_model_info(uri).flavors.get("sklearn", {})
-            _refuse_foreign(flavor, f"{model} version {version}")
+            refuse_foreign(flavor, f"{model} version {version}")
             return RegisteredModel(version, run_id, mlflow.sklearn.load_model(uri), self._json(run_id, MANIFEST))
 
     def manifest(self, model: str, version: str) -> Json:
@@ -237,11 +229,22 @@ class Registry:
 
     def sample(self, run_id: str) -> pa.Table:
         """Return the sample of reference rows that a training kept."""
-        with (
-            self._translated(f"read the reference sample of run {run_id}"),
-            tempfile.TemporaryDirectory() as folder,
-        ):
-            return pq.read_table(self._client().download_artifacts(run_id, SAMPLE, folder))
+        with self._translated(f"read the reference sample of run {run_id}"):
+            return self._table(run_id, SAMPLE)
+
+    def rivals(self, run_id: str) -> pa.Table:
+        """Return the holdout scores of other models of a training, a column each, rows in the holdout's order."""
+        with self._translated(f"read the holdout scores of run {run_id}"):
+            return self._table(run_id, RIVALS)
+
+    def size(self, model: str, version: str) -> int:
+        """Return the bytes of a version's artifact, all its files together."""
+        import mlflow
+
+        with self._translated(f"measure {model} version {version}"), tempfile.TemporaryDirectory() as folder:
+            self._client()
+            found = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=folder)
+            return sum(path.stat().st_size for path in Path(found).rglob("*") if path.is_file())
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Tag a version."""
@@ -306,6 +309,11 @@ class Registry:
             path = self._client().download_artifacts(run_id, name, folder)
             return dict(json.loads(Path(path).read_text()))
 
+    def _table(self, run_id: str, name: str) -> pa.Table:
+        """Return a run's Parquet file."""
+        with tempfile.TemporaryDirectory() as folder:
+            return pq.read_table(self._client().download_artifacts(run_id, name, folder))
+
     def _translated(self, doing: str) -> AbstractContextManager[None]:
         return translated(self._uri, doing)
 
@@ -325,12 +333,3 @@ def _signature(manifest: Json) -> ModelSignature:
 def _predicts_numbers(manifest: Json) -> bool:
     """Tell whether a model predicts a number, and not the probabilities of two classes."""
     return bool(manifest.get("label_kind") == "number")
-
-
-def _refuse_foreign(flavor: Mapping[str, Any], name: str) -> None:
-    """Refuse a model whose file could run code when it is loaded."""
-    unknown = sorted(set(flavor.get("skops_trusted_types") or ()) - set(TRUSTED))
-    if flavor.get("serialization_format") != "skops" or unknown:
-        form = str(flavor.get("serialization_format"))
-        found = f"trusts {', '.join(unknown)}" if unknown else f"has the format {form!r}, not 'skops'"
-        raise RegistryError(f"{name} is not loaded: its file {found}. Train it again with `perennial train`.")

@@ -206,7 +206,7 @@ class Warehouse:
 
     def _features(self, case: UseCase, days: Sequence[date], shown: Tables) -> pa.Table:
         """Run the SQL, or take the declared windows themselves, and check what came out."""
-        wanted = [DAY, case.entity, *case.features.columns]
+        wanted = [DAY, case.entity, *case.features.kept]
         file = case.features.sql
         if file is None:
             _check_columns(case, "use_case.yaml (features.windows)", shown["windows"], wanted)
@@ -364,7 +364,8 @@ def _check_columns(case: UseCase, file: str, found: pa.Table, wanted: Sequence[s
 
 def _as_features(case: UseCase, file: str, rows: pa.Table) -> pa.Table:
     """Return numbers as doubles and categories as text, which is what models are trained on."""
-    kinds = dict.fromkeys(case.features.numeric, pa.float64()) | dict.fromkeys(case.features.categorical, pa.string())
+    texts = (*case.features.categorical, *case.features.attributes)
+    kinds = dict.fromkeys(case.features.numeric, pa.float64()) | dict.fromkeys(texts, pa.string())
     kinds[DAY] = pa.date32()
     try:
         return rows.cast(pa.schema([pa.field(f.name, kinds.get(f.name, f.type)) for f in rows.schema]))

@@ -8,25 +8,31 @@ training chose.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from perennial import projection
-from perennial.core import frames, gates, metrics, pipelines
-from perennial.core.gates import Contender
+from perennial.core import frames, gates
+from perennial.core.evidence import Evidence
 from perennial.core.splits import Split
 from perennial.errors import DataError
+from perennial.io import gatepage
 from perennial.io.ledger import Entry
+from perennial.io.profilepage import replaced
 from perennial.io.registry import CHALLENGER, NEWEST, RegisteredModel
-from perennial.records import GateReport, Window
+from perennial.records import GateReport, GateResult, Window
 from perennial.spec import UseCase
+from perennial.stages import gathering, pictures
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
+
+UNNAMEABLE = re.compile(r"[^\w\-. :/]", re.ASCII)  # what MLflow refuses in the name of a tag
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +59,12 @@ def run(
     version = version or registry.required_version_of(case.name, CHALLENGER)
     challenger = registry.load(case.name, version)
     standing = projection.watch(case.name, adapters, now=now, who=who, run=run).champion
-    champion = None if standing is None else registry.load(case.name, standing)
-    for model in (challenger, *([] if champion is None else [champion])):
+    models = (challenger, *([] if standing is None else [registry.load(case.name, standing)]))
+    for model in models:
         _check_kind(case, model)
-    holdout = _holdout(case, adapters, challenger=challenger, champion=champion)
-    report = _report(case, holdout, challenger, champion)
+    holdout = _holdout(case, adapters, models)
+    evidence = gathering.evidence(case, holdout.wide, holdout.rows, adapters, models=models)
+    report = _with_page(case, _report(case, holdout, evidence, models), evidence, adapters)
     written = adapters.ledger.add(
         Entry(
             case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
@@ -73,22 +80,21 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class _Holdout:
-    """The rows both models are measured on, and the days they span."""
+    """The rows both models are measured on, the case with their columns as features, and the days they span."""
 
     rows: pa.Table
+    wide: UseCase
     window: Window
 
 
-def _holdout(
-    case: UseCase, adapters: Adapters, *, challenger: RegisteredModel, champion: RegisteredModel | None
-) -> _Holdout:
-    """Return the holdout of the challenger's manifest with the features of both models."""
+def _holdout(case: UseCase, adapters: Adapters, models: Sequence[RegisteredModel]) -> _Holdout:
+    """Return the holdout of the challenger's manifest with the features of both models, and the gates' columns."""
+    challenger = models[0]
     manifest = challenger.manifest
     split = Split.from_json(manifest["split"])
     pins = manifest["data_versions"]
-    models = [challenger] if champion is None else [challenger, champion]
-    wide = _with_features(case, models)
-    _check_columns(wide, adapters, pins=pins, champion=champion)
+    wide = _with_columns(case, models)
+    _check_columns(wide, adapters, pins=pins, models=models)
     rows = adapters.warehouse.labelled(wide, split.days("holdout"), pins=pins)
     own = rows.select(["day", case.entity, *challenger.numeric, *challenger.categorical, case.label.column])
     if frames.fingerprint(own) != manifest["fingerprints"]["holdout"]:
@@ -97,7 +103,7 @@ def _holdout(
             f"{manifest['rows']['holdout']} rows of its training: label.sql or a table has changed since. "
             f"Train again: perennial train {case.name}."
         )
-    return _Holdout(rows, split.holdout)
+    return _Holdout(rows, wide, split.holdout)
 
 
 def _check_kind(case: UseCase, model: RegisteredModel) -> None:
@@ -109,76 +115,100 @@ def _check_kind(case: UseCase, model: RegisteredModel) -> None:
         )
 
 
-def _with_features(case: UseCase, models: Sequence[RegisteredModel]) -> UseCase:
-    """Return the use case with the features of all the models, whatever the spec declares by now."""
-    numeric = tuple(dict.fromkeys(name for model in models for name in model.numeric))
-    categorical = tuple(dict.fromkeys(name for model in models for name in model.categorical))
+def _with_columns(case: UseCase, models: Sequence[RegisteredModel]) -> UseCase:
+    """Return the use case with the features of all the models, whatever the spec has by now, and the gates' columns."""
+    extra = gathering.gate_columns(case)
+    numbers = [name for name in extra if name in case.features.numeric]
+    numeric = tuple(dict.fromkeys([*(name for model in models for name in model.numeric), *numbers]))
+    texts = [name for name in extra if name not in numeric]
+    categorical = tuple(dict.fromkeys([*(name for model in models for name in model.categorical), *texts]))
     features = case.features.model_copy(update={"numeric": numeric, "categorical": categorical})
     return case.model_copy(update={"features": features})
 
 
 def _check_columns(
-    wide: UseCase, adapters: Adapters, *, pins: dict[str, int], champion: RegisteredModel | None
+    wide: UseCase, adapters: Adapters, *, pins: dict[str, int], models: Sequence[RegisteredModel]
 ) -> None:
-    """Refuse a holdout that lacks a feature of the champion."""
+    """Refuse a holdout that lacks a feature of the champion, or a column of a gate."""
     table = wide.features_table
     present = set(adapters.lake.dataset(table, version=pins[table]).schema.names)
     gone = [name for name in wide.features.columns if name not in present]
-    if gone and champion is not None:
+    for model in models[1:]:
+        lacking = [name for name in gone if name in (*model.numeric, *model.categorical)]
+        if lacking:
+            raise DataError(
+                f"{table} has no column {', '.join(lacking)}, which champion version {model.version} needs, so the two "
+                "models cannot be compared. Let features.sql give it until a champion without it is promoted."
+            )
+    if gone:
         raise DataError(
-            f"{table} has no column {', '.join(gone)}, which champion version {champion.version} needs, so the two "
-            "models cannot be compared. Let features.sql give it until a champion without it is promoted."
+            f"{table} has no column {', '.join(gone)} in the version that the challenger was trained on, and a gate "
+            "names it. Build the holdout's days again with the spec as it is now, then train again."
         )
 
 
-def _report(
-    case: UseCase, holdout: _Holdout, challenger: RegisteredModel, champion: RegisteredModel | None
-) -> GateReport:
+def _report(case: UseCase, holdout: _Holdout, evidence: Evidence, models: Sequence[RegisteredModel]) -> GateReport:
     """Return the outcome of every gate."""
-    ours = _contender(case, holdout, challenger)
-    theirs = None if champion is None else _contender(case, holdout, champion)
-    baselines = challenger.manifest["baselines"]
-    results = gates.decide(case.gates, challenger=ours, champion=theirs, baselines=baselines, seed=case.training.seed)
-    measured = {"challenger": dict(ours.metrics), **baselines}
-    if theirs is not None:
-        measured["champion"] = dict(theirs.metrics)
+    measured = {"challenger": dict(evidence.challenger.metrics), **evidence.baselines}
+    if evidence.champion is not None:
+        measured["champion"] = dict(evidence.champion.metrics)
     return GateReport(
         case=case.name,
-        version=challenger.version,
-        champion=None if champion is None else champion.version,
-        as_of=date.fromisoformat(challenger.manifest["as_of"]),
-        results=results,
+        version=models[0].version,
+        champion=models[1].version if len(models) > 1 else None,
+        as_of=date.fromisoformat(models[0].manifest["as_of"]),
+        results=gates.decide(case.gates, evidence),
         metrics=measured,
         holdout=holdout.window,
         rows=holdout.rows.num_rows,
     )
 
 
-def _contender(case: UseCase, holdout: _Holdout, model: RegisteredModel) -> Contender:
-    """Return a model's scores and metrics on the holdout."""
-    rows = holdout.rows
-    frame = frames.model_frame(rows, numeric=model.numeric, categorical=model.categorical)
-    score = pipelines.scores(model.pipeline, frame, kind=model.kind)
-    label = frames.numbers(rows[case.label.column])
-    scored = frames.scored(rows, label=label, score=score, entity=case.entity, kind=model.kind)
-    share = model.contacted_share
-    return Contender(scored, share, case.value, metrics.evaluate(scored, value=case.value, share=share))
+def _with_page(case: UseCase, report: GateReport, evidence: Evidence, adapters: Adapters) -> GateReport:
+    """Write the report's page and return the report that names it; a page that cannot be written costs no promotion."""
+    shown = {"challenger": evidence.challenger.scored}
+    if evidence.champion is not None:
+        shown["champion"] = evidence.champion.scored
+    drawn = pictures.of_training(case, shown, share=evidence.challenger.share)
+    html = gatepage.page(report, title=case.title, pictures=drawn)
+    where = gatepage.path(report)
+    try:
+        replaced(adapters.settings.pages_root / where, html.encode())
+    except OSError as error:
+        log.warning("%s version %s has no page of its gates: %s", case.name, report.version, error)
+        return report
+    return replace(report, page=where)
 
 
 def _reason(report: GateReport) -> str:
     """Return the outcome in a line."""
-    if not report.failed:
-        return f"passed all {len(report.results)} gates"
-    return f"failed {', '.join(result.name for result in report.failed)}"
+    passed = f"passed all {sum(result.mode == 'enforce' for result in report.results)} gates"
+    outcome = f"failed {', '.join(_named(result) for result in report.failed)}" if report.failed else passed
+    return f"{outcome}; dry run: {', '.join(_named(result) for result in report.warned)}" if report.warned else outcome
+
+
+def _named(result: GateResult) -> str:
+    """Return the name of a gate that did not pass, and that it cannot tell where it cannot."""
+    return f"{result.name} (cannot tell)" if result.verdict == "cannot tell" else result.name
 
 
 def _tags(report: GateReport, now: datetime) -> dict[str, str]:
     """Return what MLflow's page shows of the report."""
     outcome = {
-        f"gate.{result.name}"[:250]: f"{result.value:.6g} (margin {result.margin:+.6g})" for result in report.results
+        UNNAMEABLE.sub("-", f"gate.{result.name}")[
+            :250
+        ]: f"{result.verdict}: {result.value:.6g} (margin {result.margin:+.6g})"
+        for result in report.results
     }
     verdict = "failed" if report.failed else "passed"
-    return {"gates": verdict, "evaluated_at": now.isoformat(), "evaluated_against": str(report.champion), **outcome}
+    page = {} if report.page is None else {"gates_page": report.page}
+    return {
+        **page,
+        "gates": verdict,
+        "evaluated_at": now.isoformat(),
+        "evaluated_against": str(report.champion),
+        **outcome,
+    }
 
 
 def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
@@ -191,7 +221,8 @@ def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
         for metric in sorted(report.metrics["challenger"])
     ]
     outcomes = [
-        f"- {'passed' if gate.passed else '**failed**'}: {gate.name} {gate.value:.4f}, limit {gate.limit:.4f}"
+        f"- {gate.verdict if gate.passed else f'**{gate.verdict}**'}{', dry run' * (gate.mode == 'dry_run')}: "
+        f"{gate.name} {gate.value:.4f}, limit {gate.limit:.4f}"
         for gate in report.results
     ]
     return "\n".join(

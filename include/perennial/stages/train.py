@@ -36,11 +36,12 @@ from perennial.io.registry import (
     MANIFEST,
     NOTE,
     PROFILE,
+    RIVALS,
     SAMPLE,
 )
 from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
-from perennial.spec import Candidate, Search, UseCase
+from perennial.spec import Candidate, Search, SimplerGate, UseCase
 from perennial.stages import pictures, profiling
 
 if TYPE_CHECKING:
@@ -145,6 +146,11 @@ class _Outcome:
     winner: Entrant
     final: Finished
     baselines: Mapping[str, Finished]
+    rivals: Mapping[str, Finished]
+
+    def share_of(self, name: str) -> float | None:
+        """Return the share of contacts that an entrant chose on validation rows."""
+        return next(entrant.share for entrant in self.entrants if entrant.recipe.name == name)
 
 
 class _Steps:
@@ -199,13 +205,19 @@ def _finish(case: UseCase, rows: _Rows, entrants: Sequence[Entrant]) -> _Outcome
     tables = pa.concat_tables([rows.tables["fit"], rows.tables["validation"]])
     refit_on, holdout = Part.of(tables, case), rows.parts["holdout"]
     winner = contest.best_candidate(entrants, metric=case.training.metric)
+    simpler = {gate.simpler for gate in case.gates if isinstance(gate, SimplerGate)}
     finished = {
         entrant.recipe.name: contest.finish(entrant, refit_on=refit_on, holdout=holdout, case=case)
         for entrant in entrants
-        if entrant.is_baseline or entrant is winner
+        if entrant.is_baseline or entrant is winner or entrant.recipe.name in simpler
     }
     final = finished.pop(winner.recipe.name)
-    return _Outcome(entrants, winner, final, finished)
+    baselines = {entrant.recipe.name for entrant in entrants if entrant.is_baseline}
+    return _Outcome(
+        entrants, winner, final,
+        baselines={name: each for name, each in finished.items() if name in baselines},
+        rivals={name: each for name, each in finished.items() if name in simpler},
+    )  # fmt: skip
 
 
 def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Json:
@@ -230,6 +242,7 @@ def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Jso
         "seed": case.training.seed,
         "metric": case.training.metric,
         "contacted_share": winner.share,
+        "rivals": {name: outcome.share_of(name) for name in outcome.rivals},
         "validation": dict(winner.metrics),
         "holdout": dict(outcome.final.metrics),
         "baselines": {name: dict(finished.metrics) for name, finished in outcome.baselines.items()},
@@ -274,6 +287,7 @@ def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dic
         MANIFEST: _json(manifest),
         PROFILE: _json(_profile(case, table, outcome.final)),
         SAMPLE: _sample(case, table, outcome.final),
+        **({RIVALS: _rivals(outcome)} if outcome.rivals else {}),
         **pictures.of_training(case, _shown(outcome), share=outcome.winner.share),
         pictures.IMPORTANCE: _importance(rows, outcome),
     }
@@ -299,8 +313,18 @@ def _sample(case: UseCase, table: pa.Table, final: Finished) -> bytes:
     size = min(case.monitoring.report_rows, table.num_rows)
     chosen = table.take(np.sort(generator.choice(table.num_rows, size, replace=False)))
     score = generator.choice(final.scored.score, size, replace=size > final.scored.score.size)
+    return _parquet(chosen.select(list(case.features.columns)).append_column("score", pa.array(score)))
+
+
+def _rivals(outcome: _Outcome) -> bytes:
+    """Return the holdout scores of the models that a gate may find as good, a column each."""
+    return _parquet(pa.table({name: finished.scored.score for name, finished in outcome.rivals.items()}))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    """Return a table as a Parquet file."""
     buffer = io.BytesIO()
-    pq.write_table(chosen.select(list(case.features.columns)).append_column("score", pa.array(score)), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 

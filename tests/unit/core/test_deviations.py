@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from contenders import both, measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from perennial.core import deviations, gates, metrics
-from perennial.core.gates import Contender
+from perennial.core import comparison, deviations, gates, metrics
+from perennial.core.evidence import Contender
 from perennial.core.metrics import Scored
 from perennial.errors import DataError
 from perennial.spec import METRICS, AbsoluteGate, BaselineGate, ChampionGate, metrics_of
@@ -129,10 +130,10 @@ def test_a_prediction_that_is_no_number_is_refused(score: float):
 def test_less_is_better_for_an_error(value: float, *, passes: bool):
     """4.1 of the baseline less 0.3; and an absolute limit from above."""
     beats = BaselineGate(metric="mae", beats_baseline="mean", by=0.3)
-    found = gates.against_baseline(beats, {"mae": value}, baselines={"mean": {"mae": 4.1}})
+    found = gates.against_baseline(beats, measured("mae", value, baselines={"mean": {"mae": 4.1}}))
 
     assert found.passed is passes
-    assert gates.absolute(AbsoluteGate(metric="mae", at_most=3.8), {"mae": value}).passed is passes
+    assert gates.absolute(AbsoluteGate(metric="mae", at_most=3.8), measured("mae", value)).passed is passes
 
 
 @pytest.mark.parametrize(("noise", "passes"), [(1.0, True), (2.0, False)])
@@ -145,7 +146,7 @@ def test_a_challenger_with_larger_errors_does_not_pass(noise: float, *, passes: 
     ours, theirs = (Contender(it, None, None, metrics.evaluate(it, value=None, share=None)) for it in sides)
     gate = ChampionGate(metric="mae", no_worse_than_champion_by=0.1, resamples=200)
 
-    assert gates.against_champion(gate, ours, theirs, seed=1).passed is passes
+    assert comparison.against_champion(gate, both(ours, theirs, seed=1)).passed is passes
 
 
 def test_a_metric_the_training_did_not_measure_asks_for_another_training():
@@ -153,4 +154,4 @@ def test_a_metric_the_training_did_not_measure_asks_for_another_training():
     gate = BaselineGate(metric="expected_profit", beats_baseline="dummy")
 
     with pytest.raises(DataError, match=r"without measuring expected_profit of the baseline 'dummy'.*Train again"):
-        gates.against_baseline(gate, {"expected_profit": 3.0}, baselines={"dummy": {"roc_auc": 0.5}})
+        gates.against_baseline(gate, measured("expected_profit", 3.0, baselines={"dummy": {"roc_auc": 0.5}}))

@@ -1,4 +1,4 @@
-"""The gates: boundaries, and a bootstrap whose bounds hold what they promise."""
+"""The gates: boundaries, modes and verdicts; test_resampling.py holds the statistics."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from perennial.core import gates, metrics
-from perennial.core.gates import Contender
+from contenders import both, measured
+from perennial.core import comparison, gates, metrics
+from perennial.core.evidence import Contender
 from perennial.core.metrics import Scored
 from perennial.errors import DataError
 from perennial.spec import AbsoluteGate, BaselineGate, ChampionGate, Value
@@ -39,20 +40,20 @@ def population(people: int, days: int, *, seed: int, lift: float = 0.0) -> tuple
 @pytest.mark.parametrize(("value", "passes"), [(0.699, False), (0.70, True), (0.71, True), (NAN, False)])
 def test_a_value_at_its_lower_limit_passes(value: float, *, passes: bool):
     """The limit itself is good enough; a NaN is not, whatever the limit."""
-    assert gates.absolute(AbsoluteGate(metric="roc_auc", at_least=0.70), {"roc_auc": value}).passed is passes
+    assert gates.absolute(AbsoluteGate(metric="roc_auc", at_least=0.70), measured("roc_auc", value)).passed is passes
 
 
 @pytest.mark.parametrize(("value", "passes"), [(0.051, False), (0.05, True), (0.0, True), (NAN, False)])
 def test_a_value_at_its_upper_limit_passes(value: float, *, passes: bool):
     """For a loss less is better."""
-    found = gates.absolute(AbsoluteGate(metric="log_loss", at_most=0.05), {"log_loss": value})
+    found = gates.absolute(AbsoluteGate(metric="log_loss", at_most=0.05), measured("log_loss", value))
 
     assert found.passed is passes
 
 
 def test_a_limit_of_zero_is_a_limit():
     """Zero is not "no limit"."""
-    found = gates.absolute(AbsoluteGate(metric="expected_profit", at_least=0.0), {"expected_profit": -0.01})
+    found = gates.absolute(AbsoluteGate(metric="expected_profit", at_least=0.0), measured("expected_profit", -0.01))
 
     assert not found.passed
     assert found.limit == 0.0
@@ -62,7 +63,7 @@ def test_a_limit_of_zero_is_a_limit():
 def test_beating_a_baseline_by_exactly_the_margin_passes(value: float, *, passes: bool):
     """0.6 + 0.1 is 0.7, though floating point would not say so for 0.1 + 0.2."""
     gate = BaselineGate(metric="roc_auc", beats_baseline="recency", by=0.1)
-    found = gates.against_baseline(gate, {"roc_auc": value}, baselines={"recency": {"roc_auc": 0.6}})
+    found = gates.against_baseline(gate, measured("roc_auc", value, baselines={"recency": {"roc_auc": 0.6}}))
 
     assert found.passed is passes
     assert found.limit == pytest.approx(0.7)
@@ -71,7 +72,7 @@ def test_beating_a_baseline_by_exactly_the_margin_passes(value: float, *, passes
 def test_the_last_bit_of_a_sum_fails_no_gate():
     """0.1 + 0.2 is above 0.3 by one bit."""
     gate = BaselineGate(metric="roc_auc", beats_baseline="recency", by=0.2)
-    found = gates.against_baseline(gate, {"roc_auc": 0.3}, baselines={"recency": {"roc_auc": 0.1}})
+    found = gates.against_baseline(gate, measured("roc_auc", 0.3, baselines={"recency": {"roc_auc": 0.1}}))
 
     assert found.passed
 
@@ -79,7 +80,7 @@ def test_the_last_bit_of_a_sum_fails_no_gate():
 def test_a_loss_beats_its_baseline_by_being_lower():
     """0.40 against 0.45, needed 0.05 lower."""
     gate = BaselineGate(metric="log_loss", beats_baseline="dummy", by=0.05)
-    found = gates.against_baseline(gate, {"log_loss": 0.40}, baselines={"dummy": {"log_loss": 0.45}})
+    found = gates.against_baseline(gate, measured("log_loss", 0.40, baselines={"dummy": {"log_loss": 0.45}}))
 
     assert found.passed
     assert found.limit == pytest.approx(0.40)
@@ -90,14 +91,14 @@ def test_a_baseline_the_training_did_not_have_names_those_it_had():
     gate = BaselineGate(metric="roc_auc", beats_baseline="recency")
 
     with pytest.raises(DataError, match=r"beside the baselines dummy, not 'recency'.*Train again"):
-        gates.against_baseline(gate, {"roc_auc": 0.7}, baselines={"dummy": {"roc_auc": 0.5}})
+        gates.against_baseline(gate, measured("roc_auc", 0.7, baselines={"dummy": {"roc_auc": 0.5}}))
 
 
 def test_a_model_is_not_worse_than_itself():
     """Equal scores differ in no resample: the bound is 0, and 0 passes a margin of 0."""
     first, _ = population(80, 3, seed=1)
     gate = ChampionGate(metric="roc_auc", no_worse_than_champion_by=0.0, resamples=100)
-    found = gates.against_champion(gate, first, first, seed=0)
+    found = comparison.against_champion(gate, both(first, first, seed=0))
 
     assert (found.value, found.margin, found.passed) == (0.0, 0.0, True)
 
@@ -109,34 +110,18 @@ def test_a_much_worse_challenger_fails_against_the_champion(metric: str):
     worse = contender(first.scored.label, 1 - first.scored.score, first.scored.entity)
     gate = ChampionGate(metric=metric, no_worse_than_champion_by=0.01, resamples=200)
 
-    assert not gates.against_champion(gate, worse, first, seed=0).passed
-    assert gates.against_champion(gate, first, worse, seed=0).passed
+    assert not comparison.against_champion(gate, both(worse, first, seed=0)).passed
+    assert comparison.against_champion(gate, both(first, worse, seed=0)).passed
 
 
 def test_equal_seeds_give_equal_bounds():
     """A report can be computed again."""
     first, second = population(60, 3, seed=4)
     gate = ChampionGate(metric="roc_auc", no_worse_than_champion_by=0.0, resamples=100)
-    found = [gates.against_champion(gate, first, second, seed=seed) for seed in (5, 5, 6)]
+    found = [comparison.against_champion(gate, both(first, second, seed=seed)) for seed in (5, 5, 6)]
 
     assert found[0] == found[1]
     assert found[0].value != found[2].value
-
-
-def test_a_bound_of_undefined_differences_fails():
-    """Six of a hundred resamples without a value are too many."""
-    differences = np.full(100, 0.5)
-    differences[:6] = NAN
-
-    assert np.isnan(gates.lower_bound(differences, confidence=0.9))
-
-
-def test_five_undefined_resamples_of_a_hundred_are_left_out():
-    """The boundary: exactly 5 % undefined is still a bound."""
-    differences = np.full(100, 0.5)
-    differences[:5] = NAN
-
-    assert gates.lower_bound(differences, confidence=0.9) == 0.5
 
 
 def test_without_a_champion_its_gates_are_left_out():
@@ -146,33 +131,9 @@ def test_without_a_champion_its_gates_are_left_out():
         AbsoluteGate(metric="roc_auc", at_least=0.5),
         ChampionGate(metric="roc_auc", no_worse_than_champion_by=0),
     ]
-    found = gates.decide(declared, challenger=first, champion=None, baselines={}, seed=0)
+    found = gates.decide(declared, both(first, None))
 
     assert [result.name for result in found] == ["roc_auc at least"]
-
-
-def coverage(people: int, days: int, *, by_entity: bool, runs: int) -> float:
-    """Return how often the 90 % lower bound lies below the true difference, which is 0: both models are alike."""
-    held = 0
-    for seed in range(runs):
-        first, second = population(people, days, seed=seed)
-        rows = np.arange(first.scored.label.size)
-        clusters = first.scored.entity if by_entity else rows
-        differences = gates.paired_bootstrap(
-            first.measure("roc_auc"), second.measure("roc_auc"), clusters=clusters, resamples=200, seed=seed
-        )
-        held += gates.lower_bound(differences, confidence=0.9) <= 0
-    return held / runs
-
-
-def test_resampling_entities_keeps_its_promise_where_resampling_rows_does_not():
-    """Daily snapshots of one person say nearly the same thing: rows taken for independent give a false 90 %.
-
-    Of many simulated comparisons of two models that are equally good, a 90 % lower bound must lie at or below 0 in
-    about 90 % (the binomial spread of 150 is 2.4 points); with 400 of them it was 89 % by entities, 63 % by rows.
-    """
-    assert coverage(100, 15, by_entity=True, runs=150) == pytest.approx(0.90, abs=0.07)
-    assert coverage(100, 15, by_entity=False, runs=150) < 0.75
 
 
 def test_the_bootstrap_of_a_real_holdout_takes_seconds():
@@ -180,6 +141,6 @@ def test_the_bootstrap_of_a_real_holdout_takes_seconds():
     first, second = population(2400, 15, seed=1)
     gate = ChampionGate(metric="roc_auc", no_worse_than_champion_by=0.01, resamples=500)
     started = time.perf_counter()
-    gates.against_champion(gate, first, second, seed=0)
+    comparison.against_champion(gate, both(first, second, seed=0))
 
     assert time.perf_counter() - started < 15

@@ -60,7 +60,7 @@ def test_the_statistical_metrics_are_those_of_scikit_learn(rows: int, seed: int)
 @settings(max_examples=30, deadline=None)
 @given(rows=st.integers(2, 60), seed=st.integers(0, 10_000), name=st.sampled_from(sorted(METRICS)))
 def test_a_weight_of_two_is_the_same_row_twice(rows: int, seed: int, name: str):
-    """What the bootstrap relies on: weighting is resampling (with the bins and the contacts of the whole sample)."""
+    """What the bootstrap relies on: weighting is resampling (with the bins of the whole sample)."""
     label, score, weights = noisy(rows, seed=seed)
     table = scored(label.tolist(), score.tolist())
     measured = metrics.measure(name, table, value=VALUE, share=0.4)(weights)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import make_case
 from perennial.errors import DataError, GateFailedError, RegistryError
-from worlds import World
+from perennial.records import GateReport, GateResult, Window
+from perennial.stages import evaluate
+from worlds import NOW, World
 
 
 def test_the_first_challenger_meets_all_gates_but_the_champions(world: World):
@@ -48,6 +50,8 @@ def test_the_report_is_kept_in_ledger_and_registry(world: World):
 
     assert world.adapters.ledger.latest_report("toy", version="1") == report
     assert world.adapters.registry.tags_of["toy", "1"]["gates"] == "passed"
+    assert report.page == world.adapters.registry.tags_of["toy", "1"]["gates_page"]
+    assert "Passed every enforced gate." in (world.adapters.settings.pages_root / report.page).read_text()
     assert "| roc_auc |" in world.adapters.registry.described["toy", "1"]
 
 
@@ -95,6 +99,64 @@ def test_a_champion_whose_feature_is_gone_cannot_be_compared(reigning: World):
 
     with pytest.raises(DataError, match="has no column visits, which champion version 1 needs"):
         reigning.evaluate()
+
+
+EVERY_KIND = [
+    {"metric": "roc_auc", "at_least": 0.5, "confidence": 0.9, "resamples": 100},
+    {"metric": "roc_auc", "better_than_champion_by": 0.3, "resamples": 100, "mode": "dry_run"},
+    {"slices": ["town"], "metric": "log_loss", "no_worse_than_champion_by": 0.1, "min_rows": 50, "resamples": 100},
+    {"suspicious_feature": 0.99},
+    {"behaviour": ["missing", "unseen", "extreme", "permuted", "single"]},
+    {"simpler": "recency", "metric": "roc_auc", "within": 0.5, "resamples": 100},
+    {
+        "fairness": "demographic_parity",
+        "attribute": "town",
+        "at_most": 1.0,
+        "attribute_is_feature": True,
+        "min_rows": 50,
+    },
+    {"latency_p99_ms": 60_000},
+    {"size_mb": 5},
+]
+
+
+def test_every_kind_of_gate_is_judged_on_what_training_and_registry_give(world: World):
+    """Scores of rivals, features of the holdout, timed calls; what is only told holds nothing back."""
+    world.case = make_case(gates=EVERY_KIND)
+    world.train()
+    world.promote(world.evaluate().version)
+    world.train()
+    report = world.evaluate()
+
+    assert [result.name for result in report.results] == [
+        "roc_auc at least", "roc_auc better than champion", "log_loss by town against champion", "leakage: recency",
+        "behaviour", "roc_auc: recency is simpler", "demographic parity by town", "latency p99 in ms", "size in MB",
+    ]  # fmt: skip
+    assert report.failed == ()
+    assert [result.name for result in report.warned] == ["roc_auc better than champion", "roc_auc: recency is simpler"]
+    assert world.adapters.ledger.latest_report("toy", version="2") == report
+    assert world.adapters.ledger.latest("toy", "evaluated").reason.endswith(
+        "dry run: roc_auc better than champion, roc_auc: recency is simpler"
+    )
+
+
+def test_a_name_that_mlflow_takes_for_no_tag_is_written_otherwise(world: World):
+    """A feature may be called as it likes; MLflow's names have letters, digits and a few signs."""
+    rows = [GateResult("leakage: größe, m²", 0.9, 0.8, -0.1)]
+    report = GateReport("toy", "1", None, world.today, tuple(rows), {}, Window.of_day(world.today), 1)
+
+    assert "gate.leakage: gr--e- m-" in evaluate._tags(report, NOW)
+
+
+def test_a_column_that_the_training_did_not_have_cannot_be_gated(world: World):
+    """The spec names an attribute whose snapshots are not built yet."""
+    world.train()
+    features = {"sql": "features.sql", "lookback_days": 30, "numeric": ["recency", "spend", "visits"]}
+    gate = {"fairness": "demographic_parity", "attribute": "sex", "at_most": 0.1}
+    world.case = make_case(features={**features, "categorical": ["town"], "attributes": ["sex"]}, gates=[gate])
+
+    with pytest.raises(DataError, match=r"has no column sex in the version.*Build the holdout's days again"):
+        world.evaluate()
 
 
 def without(name: str) -> dict[str, object]:
