@@ -9,7 +9,6 @@ and a single day give equal results, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -20,7 +19,6 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int32 | np.int64]
 BoolArray = npt.NDArray[np.bool_]
 GROUND_DAYS = 8
-AT_ONCE = 2  # columns that are prepared beside each other
 BITS = 63  # of a row that is sorted as one number
 NEVER = -(10**9)  # a day number before all others
 ONE = np.int32(1)  # of the states' own type: numpy adds another one thirty times more slowly
@@ -52,9 +50,9 @@ class Rows:
         return entity[new], day[new]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Items:
-    """The items of rows, such as the product that each is about; made once for all windows that count them.
+    """The items of rows, such as the product that each is about; columns that share them are worked out together.
 
     Attributes:
         rows: the rows.
@@ -63,12 +61,6 @@ class Items:
 
     rows: Rows
     item: IntArray
-
-    @cached_property
-    def in_order(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Return entity, item and day of each row, sorted by them."""
-        entity, item, day = in_order(self.rows.entity, self.item, self.rows.day)
-        return entity, item, day
 
 
 def in_order(*columns: IntArray) -> tuple[IntArray, ...]:
@@ -152,14 +144,6 @@ def sweep(presence: Column, columns: Mapping[str, Column], *, entities: int, day
     # What was added has to be taken away: the walk begins with the first row.
     first = min([days[0], *presence.rows.day[:1].tolist()])
     return _walk(_state(presence), states, _Ground(presence, entities), range(first, days[-1] + 1), set(days))
-
-
-def _states(columns: Mapping[str, Column]) -> dict[str, _Sum | _Since]:
-    """Return the state of each column; sorting, which takes most of the time, lets another thread work."""
-    items = {id(column.value): column.value for column in columns.values() if isinstance(column.value, Items)}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda each: each.in_order, items.values()))
-        return dict(zip(columns, pool.map(_state, columns.values()), strict=True))
 
 
 def _walk(
@@ -271,15 +255,24 @@ class _Since(_State):
         return Values(age, age >= self.days)
 
 
+def _states(columns: Mapping[str, Column]) -> dict[str, _Sum | _Since]:
+    """Return the state of each column; items are sorted one after the other, and let go when their columns are done."""
+    counted = {name: column for name, column in columns.items() if isinstance(column.value, Items)}
+    states = {name: _state(column) for name, column in columns.items() if name not in counted}
+    for items in {id(column.value): column.value for column in counted.values()}.values():
+        assert isinstance(items, Items)  # noqa: S101 - so they were chosen
+        entity, item, day = in_order(items.rows.entity, items.item, items.rows.day)
+        own = {name: column for name, column in counted.items() if column.value is items}
+        states |= {name: _Sum(*_coverage(entity, item, day, column.days)) for name, column in own.items()}
+    return {name: states[name] for name in columns}
+
+
 def _state(column: Column) -> _Sum | _Since:
     rows, days = column.rows, column.days
     if column.kind == "since_last":
         return _Since(_Changes(rows.day, rows.entity, rows.day), days)
     if column.kind == "since_first":
         return _Since(_oldest(rows, days), days)
-    if column.kind == "distinct":
-        assert isinstance(column.value, Items)  # noqa: S101 - the caller makes distinct columns with items
-        return _Sum(*_coverage(column.value, days))
     value = ONE if column.value is None else column.value
     assert not isinstance(value, Items)  # noqa: S101 - only distinct columns have items
     return _Sum(_Changes(rows.day, rows.entity, value), _Changes(rows.day + days, rows.entity, value))
@@ -295,9 +288,8 @@ def _oldest(rows: Rows, days: int) -> _Changes:
     return _Changes(begins[order], entity[order], day[order])
 
 
-def _coverage(items: Items, days: int) -> tuple[_Changes, _Changes]:
-    """Return when items enter the window of their entity, and when they leave it for lack of a newer row."""
-    entity, item, day = items.in_order
+def _coverage(entity: IntArray, item: IntArray, day: IntArray, days: int) -> tuple[_Changes, _Changes]:
+    """Return when sorted items enter the window of their entity, and when they leave it for lack of a newer row."""
     enters = np.ones(entity.size, bool)
     enters[1:] = (entity[1:] != entity[:-1]) | (item[1:] != item[:-1]) | (day[1:] - day[:-1] >= days)
     leaves = np.roll(enters, -1)  # the first row enters, so the last leaves

@@ -25,6 +25,7 @@ from perennial.contracts import Source
 from perennial.errors import DataError, LakeError, SpecError
 from perennial.io import windows
 from perennial.io.lake import DAY, Lake
+from perennial.io.memory import give_back
 from perennial.io.rows import PLACE, in_order, published
 from perennial.records import Window
 from perennial.spec import UseCase, Windows
@@ -150,6 +151,7 @@ class Warehouse:
         """
         kept: Snapshots = {}
         for chunk in self._chunks(case, sorted(days), pins=pins):
+            give_back()  # what the chunk before took
             if case.features.sql is None:
                 yield from self._windowed(case, chunk, cut=chunk[-1], pins=pins)
                 continue

@@ -137,8 +137,9 @@ def _numbered(values: pa.ChunkedArray, *, bits: int) -> IntArray:
     if pa.types.is_integer(values.type) and values.length():
         numbers: npt.NDArray[np.int64] = values.to_numpy()
         lowest = int(numbers.min())
-        if (int(numbers.max()) - lowest).bit_length() <= bits:
-            return numbers - lowest
+        wide = (int(numbers.max()) - lowest).bit_length()
+        if wide <= bits:
+            return (numbers - lowest).astype(np.int32 if wide <= 31 else np.int64)
     return _coded(values)[1]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 RELATIVE_TOLERANCE = 1e-9  # sums may be added up in another order
-BYTES_A_COMMIT = 48 * 2**20  # a long range is published in parts of at most so many bytes, or of a day
+BYTES_A_COMMIT = 64 * 2**20  # a long range is published in parts of at most so many bytes, or of a day
 Progress = Callable[[str, int, int], None]
 
 

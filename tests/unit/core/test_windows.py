@@ -115,7 +115,8 @@ def test_an_item_of_as_many_bits_as_are_left_can_be_sorted(widest):
     item = np.array([0, 2**rows.bits_left - 1]) + widest
 
     assert rows.bits_left == 63 - 5 - 10
-    assert [column.tolist() for column in Items(rows, item).in_order] == [[0, 1023], item.tolist(), [20000, 20031]]
+    sorted_rows = in_order(rows.entity, item, rows.day)
+    assert [column.tolist() for column in sorted_rows] == [[0, 1023], item.tolist(), [20000, 20031]]
 
 
 def test_ranges_too_wide_to_sort_by_are_refused():
