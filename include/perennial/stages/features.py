@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -54,19 +55,40 @@ def run_days(
     pins = {table: version for table, version in adapters.warehouse.pins(case).items() if table != case.features_table}
     checked = days[0] - timedelta(days=1)
     computed = _told(_computed(case, days, adapters, pins), progress, of=len(days))
-    records: list[FeaturesRecord] = []
+    published = _Published(case, adapters, pins=pins, run=run)
     try:
         # The next part is computed while one is written.
         with ThreadPoolExecutor(max_workers=1) as background:
             writing: Future[list[FeaturesRecord]] | None = None
             for built in _parts(case, computed):
-                records += writing.result() if writing else []
+                published.records += writing.result() if writing else []
                 writing = background.submit(_publish, case, built, adapters, pins=pins, checked=checked, run=run)
-            records += writing.result() if writing else []
+            published.keep_lineage()  # beside the last part
+            published.records += writing.result() if writing else []
     finally:
-        # A day without it looks stale and is built again, which changes nothing.
-        adapters.lineage.keep_features(case, [record.day for record in records], pins=pins, run=run)
-    return tuple(records)
+        published.keep_lineage()
+    return tuple(published.records)
+
+
+@dataclass
+class _Published:
+    """The snapshots that are in the lake, and of how many it is written down what they were made from.
+
+    A day of which it is not looks stale and is built again, which changes nothing.
+    """
+
+    case: UseCase
+    adapters: Adapters
+    pins: dict[str, int] = field(kw_only=True)
+    run: str = field(kw_only=True)
+    records: list[FeaturesRecord] = field(default_factory=list)
+    kept: int = 0
+
+    def keep_lineage(self) -> None:
+        """Write down what the snapshots were made from that came since the last time."""
+        days = [record.day for record in self.records[self.kept :]]
+        self.adapters.lineage.keep_features(self.case, days, pins=self.pins, run=self.run)
+        self.kept = len(self.records)
 
 
 def _told(
