@@ -18,6 +18,7 @@ from perennial.local.steps import Bar
 
 POLL_SECONDS = 1.0
 RECOVERY_SECONDS = 30.0
+REPEATABLE = {"GET", "PATCH"}
 ENDED = {"success", "failed"}
 AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}
 LOGIN = "engineer"
@@ -59,11 +60,12 @@ class Airflow:
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Return the answer to one call; a refusal is a SetupError with Airflow's words.
 
-        A GET that Airflow itself cannot answer is asked again for a while: its database may be coming back.
+        What may be said twice and Airflow itself cannot answer is asked again for a while: its database may be coming
+        back, or the scheduler wrote the same row.
         """
         deadline = time.monotonic() + RECOVERY_SECONDS
         answer = self._answer(method, path, **options)
-        while method == "GET" and answer.is_server_error and time.monotonic() < deadline:
+        while method in REPEATABLE and answer.is_server_error and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             answer = self._answer(method, path, **options)
         if not answer.is_success:

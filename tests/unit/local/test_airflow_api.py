@@ -43,7 +43,14 @@ def test_a_question_that_is_never_answered_ends_with_airflows_words(airflow: Cal
         ill.ask("GET", "/dags")
 
 
-def test_what_changes_something_is_asked_for_once(airflow: Callable[..., Airflow]) -> None:
+def test_a_state_is_set_again_where_the_scheduler_wrote_the_same_row(airflow: Callable[..., Airflow]) -> None:
+    """Said twice it means the same, and the database refuses one of two writers at once."""
+    answers = [httpx.Response(500, text="deadlock detected"), httpx.Response(200, json={"state": "failed"})]
+
+    assert airflow(iter(answers)).ask("PATCH", "/dags/a/dagRuns/b", json={"state": "failed"}) == {"state": "failed"}
+
+
+def test_what_makes_something_is_asked_for_once(airflow: Callable[..., Airflow]) -> None:
     """The first request may have done its work before its answer was lost."""
     answers = [httpx.Response(500, text="Database error"), httpx.Response(200, json={})]
 
