@@ -31,6 +31,7 @@ LONGEST = (
     "test_warm_workers",
     "test_leaks",
     "test_ranges",
+    "test_reproduction",
     "test_model_loop",
 )
 

@@ -75,7 +75,8 @@ def make_case(**fields: Any) -> UseCase:
         },
         "alerts": {"to": ["ops@example.org"]},
     }
-    return UseCase.model_validate(plain | fields).with_texts({"features.sql": "", "label.sql": ""})
+    case = UseCase.model_validate(plain | fields)
+    return case.with_texts({"features.sql": "", "label.sql": "", case.label.sql: ""})
 
 
 @dataclass
@@ -194,7 +195,10 @@ class FakeWarehouse:
 
     def labelled(self, case: UseCase, days: Sequence[date], *, pins: Mapping[str, int]) -> pa.Table:
         """Return the snapshots with their labels; who has none gets 0, or is left out."""
-        rows = self.snapshots(case, days, pins=pins)
+        return self.with_labels(case, self.snapshots(case, days, pins=pins), days, pins=pins)
+
+    def with_labels(self, case: UseCase, rows: pa.Table, days: Sequence[date], *, pins: Mapping[str, int]) -> pa.Table:
+        """Return given snapshots with their labels."""
         known = self.labels(case, days, pins=pins).to_pylist()
         named = {(row["day"], row[case.entity]): row[case.label.column] for row in known}
         pairs = zip(rows["day"].to_pylist(), rows[case.entity].to_pylist(), strict=True)
@@ -369,6 +373,12 @@ class FakeLineage:
 
     def __init__(self) -> None:
         self.scored_from: dict[date, int] = {}
+
+    def built_from(
+        self, case: UseCase, days: Sequence[date], *, pins: Mapping[str, int], known_at: datetime | None = None
+    ) -> dict[date, dict[str, int]]:
+        """Return nothing: no source of a fake ever changes."""
+        return {}
 
     def keep_predictions(self, case: UseCase, day: date, *, features_version: int, run: str) -> None:
         """Keep a day's version."""

@@ -1,6 +1,6 @@
 """Every stage by hand, on the same code that Airflow runs; the only place that prints.
 
-Exit codes: 0 done, 1 a gate failed or the ledger was changed, 2 input or setup is wrong.
+Exit codes: 0 done, 1 a gate failed, the ledger was changed or a model is not reproduced, 2 input or setup is wrong.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import typer
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
-from perennial.commands import checks, data, governance, sources
+from perennial.commands import checks, data, governance, reproduction, sources
 from perennial.commands.printing import progress_bars, show_json, who
-from perennial.errors import DataError, GateFailedError, PerennialError, SpecError, TamperedError
+from perennial.errors import DataError, GateFailedError, NotReproducedError, PerennialError, SpecError, TamperedError
 from perennial.local.commands import app as stack_commands
 from perennial.records import Window
 from perennial.spec import UseCase
@@ -28,6 +28,7 @@ app.add_typer(data.app)
 app.add_typer(checks.app)
 app.add_typer(sources.app)
 app.add_typer(governance.app)
+app.add_typer(reproduction.app)
 
 Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-20")]
@@ -40,7 +41,7 @@ def main() -> None:
     """Run the command line; our own errors become one message on stderr and an exit code."""
     try:
         app()
-    except (GateFailedError, TamperedError) as error:
+    except (GateFailedError, NotReproducedError, TamperedError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
     except PerennialError as error:

@@ -8,6 +8,7 @@ PerennialError
 ├── GateFailedError   a model is not good enough            nobody: the champion stays
 ├── RefusedError      a promotion or rollback is refused    whoever asked can fix it: the champion stays
 ├── TamperedError     the ledger's chain is broken          an auditor has to look
+├── NotReproducedError  a model is not rebuilt as it was    an auditor has to look
 ├── AliasMovedError   an alias is not where the ledger says an operator can fix it
 ├── RegistryError     the model registry refused            an operator can fix it
 │   └── NoModelError  no model has the alias yet            whoever trains can fix it
@@ -110,6 +111,10 @@ class RefusedError(PerennialError):
 
 class TamperedError(PerennialError):
     """The ledger is not as it was written, or not as whoever kept its hash knew it."""
+
+
+class NotReproducedError(PerennialError):
+    """A model that was rebuilt from its manifest is not the one that was trained."""
 
 
 class AliasMovedError(PerennialError):

@@ -84,6 +84,17 @@ class Settings(BaseSettings):
         """Return the MLflow tracking URI."""
         return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow.db'}"
 
+    def elsewhere(self, home: Path) -> dict[str, str]:
+        """Return the environment of a process that reads our lake, registry and use cases, and writes below `home`."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERENNIAL_")}
+        return inherited | {
+            "PERENNIAL_HOME": str(home),
+            "PERENNIAL_LAKE": str(self.lake_root),
+            "PERENNIAL_MLFLOW_URI": self.mlflow,
+            "PERENNIAL_USE_CASES": str(self.use_cases),
+            "PERENNIAL_LIVE": self.live,
+        }
+
 
 def connection(name: str) -> str:
     """Return the address of a connection: `PERENNIAL_CONN_<NAME>`, else Airflow's variable `AIRFLOW_CONN_<NAME>`.

@@ -178,7 +178,12 @@ def finish(entrant: Entrant, *, refit_on: Part, holdout: Part, case: UseCase) ->
 
     The share of households to contact stays the one chosen on validation: the holdout chooses nothing.
     """
-    features = list(entrant.recipe.features)
-    pipeline = pipelines.fit(entrant.recipe, refit_on.frame[features], refit_on.label)
+    return refit(entrant.recipe, entrant.share, refit_on=refit_on, holdout=holdout, case=case)
+
+
+def refit(recipe: Recipe, share: float | None, *, refit_on: Part, holdout: Part, case: UseCase) -> Finished:
+    """Fit a recipe on fit and validation rows and measure it on the holdout, contacting that share."""
+    features = list(recipe.features)
+    pipeline = pipelines.fit(recipe, refit_on.frame[features], refit_on.label)
     scored = holdout.scored_by(pipeline, features)
-    return Finished(pipeline, scored, metrics.evaluate(scored, value=case.value, share=entrant.share))
+    return Finished(pipeline, scored, metrics.evaluate(scored, value=case.value, share=share))

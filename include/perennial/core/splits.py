@@ -14,6 +14,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from perennial.errors import DataError
 from perennial.records import Record, Window
@@ -77,6 +79,11 @@ def split(training: Training, *, horizon: timedelta, as_of: date) -> Split:
             f"use at least {training.window_days + short}."
         )
     return Split(Window(start, fit_end), validation, holdout, training.every_days)
+
+
+def cut(rows: pa.Table, parts: Split) -> dict[str, pa.Table]:
+    """Return the rows of each part, by their column `day`."""
+    return {part: rows.filter(pc.is_in(rows["day"], pa.array(parts.days(part), pa.date32()))) for part in PARTS}
 
 
 def check_days(parts: Split, *, present: Iterable[date], case: str) -> None:

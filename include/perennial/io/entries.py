@@ -23,6 +23,8 @@ Action = Literal[
     "retrain requested",
     "forgot an entity",
     "backfill applied",
+    "reproduced",
+    "not reproduced",
     "incident opened",
     "incident closed",
 ]
@@ -64,8 +66,9 @@ entries = sa.Table(
 class Entry(Record):
     """One decision; `at` is the moment it was taken, in UTC.
 
-    `day` is the `as_of` of a training and the day of a retrain request; `report` the gate report of an evaluation, or
-    what an incident is about. `id`, `previous` (the hash of the entry before) and `hash` are there once it is written.
+    `day` is the `as_of` of a training and the day of a retrain request; `report` the manifest of a training, the gate
+    report of an evaluation, the receipt of a reproduction, or what an incident is about. `id`, `previous` (the hash of
+    the entry before) and `hash` are there once it is written.
     """
 
     case: str

@@ -6,6 +6,7 @@ one. A day without rows is known as written, since the commit names it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,10 @@ from perennial.io.commits import replace_days, revisions
 from perennial.io.partitions import DAY, as_stored, by_day, same_rows, schema_of, span, with_day
 from perennial.records import Commit, Window
 
-__all__ = ["DAY", "Held", "Lake"]
+__all__ = ["DAY", "GONE", "Held", "Lake"]
 
 DayFilter = tuple[str, str, str | list[str]]
+GONE = "gone"  # stands where the digest of a file would
 WRITE_ATTEMPTS = 12  # each attempt reads the newest version, so the last of many writers still ends whole
 # Older versions stay readable for as long as a manifest may name them; `perennial forget` takes out what must go.
 # A checkpoint every few commits: to open a table costs a millisecond for three commits since the last one.
@@ -195,6 +197,16 @@ class Lake:
             (self.root / table / path).unlink(missing_ok=True)
         return asked & needed
 
+    def digests(self, table: str, window: Window, *, version: int) -> dict[str, str]:
+        """Return the SHA-256 of each data file of a window at a version, by its path; GONE where it is not there.
+
+        Raises:
+            LakeError: there is no such table or version.
+        """
+        days: list[DayFilter] = [(DAY, ">=", str(window.start)), (DAY, "<", str(window.end))]
+        found = self.dataset(table, version=version, only=days).files
+        return {unquote(path): _digest(self.root / table / unquote(path)) for path in found}
+
     def version_at(self, table: str, at: datetime) -> int | None:
         """Return the version that was the newest at a moment; None where the table did not exist then."""
         delta = self._open(table)
@@ -331,6 +343,14 @@ class Lake:
         (self.root / table).mkdir(parents=True, exist_ok=True)
         DeltaTable.create(self._uri(table), schema=schema, partition_by=[DAY], mode="ignore", configuration=KEPT)
         return DeltaTable(self._uri(table))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return GONE
 
 
 def _paths(delta: DeltaTable) -> list[str]:

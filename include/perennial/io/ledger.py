@@ -113,9 +113,13 @@ class Ledger:
             raise RefusedError.overtaken(entry, newest)
         return newest
 
-    def latest(self, case: str, action: Action, *, before: date | None = None) -> Entry | None:
-        """Return the newest entry of an action; with `before`, the newest whose day lies before it."""
+    def latest(
+        self, case: str, action: Action, *, before: date | None = None, version: str | None = None
+    ) -> Entry | None:
+        """Return the newest entry of an action, of any version or of one; with `before`, of an earlier day."""
         query = sa.select(_entries).where(_entries.c.case == case, _entries.c.action == action)
+        if version is not None:
+            query = query.where(_entries.c.to_version == version)
         if before is not None:
             query = query.where(_entries.c.day < before)
         row = self._find(query.order_by(_entries.c.id.desc()))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from perennial.records import Window
 from perennial.spec import UseCase
 
 INPUTS = "inputs"
+VERSIONS = "versions"  # of the sources, at which the inputs can be read
 Pins = Mapping[str, int]
 
 
@@ -49,8 +50,10 @@ class Lineage:
         if not days:
             return
         known = _Revisions(self.lake, case, days, pins)
-        entries = {day: _entry(known.inputs(day)) for day in days}
-        self.lake.write_days(case.features_lineage, entries, metadata={"case": case.name, "run": run})
+        versions = pa.array([json.dumps(dict(pins))], pa.string())
+        entries = {day: _entry(known.inputs(day)).append_column(VERSIONS, versions) for day in days}
+        metadata = {"case": case.name, "run": run}
+        self.lake.write_days(case.features_lineage, entries, metadata=metadata, unlike=[VERSIONS])
 
     def keep_predictions(self, case: UseCase, day: date, *, features_version: int, run: str) -> None:
         """Write down which revision of its snapshot a day's scores were made from."""
@@ -65,6 +68,27 @@ class Lineage:
             return tuple(DayState(day, "missing", "never built") for day in days)
         kept, known = self._kept(case.features_lineage, days), _Revisions(self.lake, case, days, None)
         return tuple(_features_state(day, built[day], kept.get(day), known) for day in days)
+
+    def built_from(
+        self, case: UseCase, days: Sequence[date], *, pins: Pins, known_at: datetime | None = None
+    ) -> dict[date, dict[str, int]]:
+        """Return the versions of the sources behind those of `days` that `pins` would not give: they changed since.
+
+        A day of which that is not known, or whose definition was another one, is left out.
+        """
+        table, lake = case.features_lineage, self.lake
+        version = lake.version(table) if known_at is None else lake.version_at(table, known_at)
+        if version is None or VERSIONS not in lake.dataset(table, version=version).schema.names:
+            return {}
+        window = Window(min(days), max(days) + timedelta(days=1))
+        rows = lake.read(table, window, version=version, columns=["day", INPUTS, VERSIONS]).to_pylist()
+        now, known, asked = definition(case), _Revisions(lake, case, days, pins), set(days)
+        found = {}
+        for row in (row for row in rows if row["day"] in asked and row[VERSIONS]):
+            inputs = json.loads(row[INPUTS])
+            if inputs["definition"] == now and inputs != known.inputs(row["day"]):
+                found[row["day"]] = json.loads(row[VERSIONS])
+        return found
 
     def predictions(self, case: UseCase, days: Sequence[date]) -> tuple[DayState, ...]:
         """Return whether each of `days` has its scores, and whether its snapshot has changed since."""

@@ -222,6 +222,19 @@ class Registry:
         with self._translated(f"read the manifest of {model} version {version}"):
             return self._json(str(self._client().get_model_version(model, version).run_id), MANIFEST)
 
+    def file(self, model: str, version: str, name: str) -> bytes:
+        """Return one of the files that the training of a version kept."""
+        with self._translated(f"read {name} of {model} version {version}"), tempfile.TemporaryDirectory() as folder:
+            run_id = str(self._client().get_model_version(model, version).run_id)
+            return Path(self._client().download_artifacts(run_id, name, folder)).read_bytes()
+
+    def keep(self, model: str, version: str, files: Mapping[str, bytes]) -> None:
+        """Keep further files with the training of a version; names may have folders."""
+        with self._translated(f"keep {', '.join(files)} of {model} version {version}"):
+            client = self._client()
+            run_id = str(client.get_model_version(model, version).run_id)
+        TrainingRun(client, experiment=model, run_id=run_id, uri=self._uri).files(files)
+
     def profile(self, run_id: str) -> Json:
         """Return the reference profile that a training kept."""
         with self._translated(f"read the reference profile of run {run_id}"):

@@ -307,7 +307,10 @@ class Warehouse:
 
         An entity that `label.sql` leaves out has the label 0, or is left out where `label.missing` is "drop".
         """
-        rows = self.snapshots(case, days, pins=pins)
+        return self.with_labels(case, self.snapshots(case, days, pins=pins), days, pins=pins)
+
+    def with_labels(self, case: UseCase, rows: pa.Table, days: Sequence[date], *, pins: Pins) -> pa.Table:
+        """Return given snapshots of `days` with their labels, as `labelled` does."""
         how = "left outer" if case.label.missing == "zero" else "inner"
         joined = rows.join(self.labels(case, days, pins=pins), keys=[DAY, case.entity], join_type=how)
         kind = LABELS[case.label.kind]

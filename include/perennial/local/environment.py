@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from datetime import date, timedelta
-from pathlib import Path
 
+from perennial.io.checkouts import describe
 from perennial.local import feed
 from perennial.local.credentials import ROLES, keys, write_private
 from perennial.local.layout import Layout
@@ -67,21 +65,11 @@ def component_environment(layout: Layout) -> dict[str, str]:
 def _perennial(layout: Layout) -> dict[str, str]:
     paths = [layout.checkout / "include", layout.checkout / "plugins"]
     return {
-        "PERENNIAL_CODE_VERSION": code_version(layout.checkout),
+        "PERENNIAL_CODE_VERSION": describe(layout.checkout),
         "PERENNIAL_HOME": str(layout.home),
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def code_version(checkout: Path) -> str:
-    """Return the checkout's commit, with "-dirty" where files differ from it; "unknown" without git."""
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    command = [git, "describe", "--always", "--dirty"]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)  # noqa: S603  constant words
-    return done.stdout.strip() or "unknown"
 
 
 def _mlflow() -> dict[str, str]:

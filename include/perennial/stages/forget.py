@@ -23,6 +23,7 @@ from perennial.io.forgotten import Forgotten
 from perennial.io.ledger import Entry
 from perennial.io.rows import PAYLOAD
 from perennial.spec import UseCase
+from perennial.stages import blueprint
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -113,9 +114,9 @@ def _broken_models(case: UseCase, adapters: Adapters, gone: Mapping[str, frozens
     """Return the model versions whose training read a file that goes."""
     broken = []
     for version in adapters.registry.versions(case.name):
-        pinned: Mapping[str, int] = adapters.registry.manifest(case.name, version)["data_versions"]
-        read = {table: adapters.lake.files_of(table, number) for table, number in pinned.items() if table in gone}
-        if any(files & gone[table] for table, files in read.items()):
+        pinned = blueprint.table_versions(adapters.registry.manifest(case.name, version))
+        read = [(table, number) for table, numbers in pinned.items() for number in numbers if table in gone]
+        if any(adapters.lake.files_of(table, number) & gone[table] for table, number in read):
             broken.append(version)
     return tuple(broken)
 

@@ -14,6 +14,7 @@ from perennial.changes import FreedRecord
 from perennial.io import maintenance
 from perennial.io.registry import CHALLENGER
 from perennial.spec import UseCase
+from perennial.stages import blueprint
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -56,6 +57,6 @@ def pins(case: UseCase, adapters: Adapters) -> dict[str, set[int]]:
     challenger = adapters.registry.version_of(case.name, CHALLENGER)
     needed: dict[str, set[int]] = defaultdict(set)
     for version in sorted(versions | ({challenger} if challenger else set())):
-        for table, number in adapters.registry.manifest(case.name, version)["data_versions"].items():
-            needed[table].add(int(number))
+        for table, numbers in blueprint.table_versions(adapters.registry.manifest(case.name, version)).items():
+            needed[table] |= numbers
     return dict(needed)

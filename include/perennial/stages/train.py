@@ -13,12 +13,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perennial.core import contest, drift, frames, pipelines, splits
@@ -42,25 +40,13 @@ from perennial.io.registry import (
 from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
 from perennial.spec import Candidate, Search, SimplerGate, UseCase
-from perennial.stages import pictures, profiling
+from perennial.stages import blueprint, pictures, profiling
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 Progress = Callable[[str, int, int], None]
 
-LIBRARIES = (
-    "scikit-learn",
-    "lightgbm",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "duckdb",
-    "deltalake",
-    "optuna",
-    "skops",
-    "mlflow",
-)
 IMPORTANCE_ROWS = 5000
 STEPS_BESIDE_FITS = 4
 TROUBLE_SHOWN = 500
@@ -104,14 +90,16 @@ def run(
         steps.done("refit")
         known = None if known_at is None else known_at.isoformat()
         started = {"run": run, "code": adapters.settings.code_version, "known_at": known}
-        manifest = _manifest(case, as_of, rows, outcome) | started
+        kept = _blueprint(case, rows, outcome)
+        manifest = _manifest(case, as_of, rows, outcome) | started | {blueprint.KEY: kept.summary}
+        open_run.files(kept.files)
         children = _keep(case, rows, outcome, manifest, open_run)
         number = adapters.registry.register(
             case.name, outcome.final.pipeline, run_id=open_run.run_id, manifest=manifest, tags=tags
         )
         page = _describe(case, as_of, rows, adapters, open_run, version=number)
         steps.done("profile")
-    _enter(case, as_of, adapters, version=number, run=run, reason=reason)
+    _enter(case, as_of, adapters, manifest, version=number, run=run, reason=reason)
     adapters.registry.set_alias(case.name, CHALLENGER, number)
     steps.done("register")
     log.info("%s version %s: %s wins, holdout %s", case.name, number, outcome.winner.recipe.name, outcome.final.metrics)
@@ -133,9 +121,12 @@ class _Rows:
     """What a training reads: labelled rows by part, and where they came from."""
 
     split: Split
-    pins: Mapping[str, int]
+    pins: blueprint.Pins
+    older: blueprint.Older
     tables: Mapping[str, pa.Table]
     parts: Mapping[str, Part]
+    sources: blueprint.Digests
+    features: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +166,15 @@ def _read(case: UseCase, as_of: date, adapters: Adapters, *, known_at: datetime 
     split = splits.split(case.training, horizon=case.horizon, as_of=as_of)
     splits.check_days(split, present=adapters.lake.days(case.features_table), case=case.name)
     pins = adapters.warehouse.pins(case, known_at=known_at)
-    rows = adapters.warehouse.labelled(case, split.all_days, pins=pins)
-    tables = {part: rows.filter(pc.is_in(rows["day"], pa.array(split.days(part), pa.date32()))) for part in PARTS}
+    older = adapters.lineage.built_from(case, split.all_days, pins=pins, known_at=known_at)
+    sources = blueprint.source_digests(case, split.all_days, adapters.lake, pins=pins, older=older)
+    snapshots = adapters.warehouse.snapshots(case, split.all_days, pins=pins)
+    rows = adapters.warehouse.with_labels(case, snapshots, split.all_days, pins=pins)
+    tables = splits.cut(rows, split)
     parts = {part: Part.of(table, case) for part, table in tables.items()}
     labels = {part: content.label for part, content in parts.items()}
     splits.check_rows(labels, min_rows=case.training.min_rows, case=case.name)
-    return _Rows(split, pins, tables, parts)
+    return _Rows(split, pins, older, tables, parts, sources, blueprint.by_day(snapshots))
 
 
 def _compete(case: UseCase, rows: _Rows, steps: _Steps) -> tuple[Entrant, ...]:
@@ -229,6 +223,7 @@ def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Jso
         "as_of": as_of.isoformat(),
         "spec": case.fingerprint(),
         "data_versions": dict(rows.pins),
+        blueprint.OLDER: {day.isoformat(): dict(pins) for day, pins in rows.older.items()},
         "split": rows.split.to_json(),
         "rows": {part: table.num_rows for part, table in rows.tables.items()},
         "fingerprints": {part: frames.fingerprint(table) for part, table in rows.tables.items()},
@@ -247,8 +242,16 @@ def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Jso
         "holdout": dict(outcome.final.metrics),
         "baselines": {name: dict(finished.metrics) for name, finished in outcome.baselines.items()},
         "baseline_recipes": {each.recipe.name: _recipe(each.recipe) for each in outcome.entrants if each.is_baseline},
-        "libraries": {name: version(name) for name in ("perennial", *LIBRARIES)},
+        "libraries": blueprint.libraries(),
     }
+
+
+def _blueprint(case: UseCase, rows: _Rows, outcome: _Outcome) -> blueprint.Kept:
+    """Return what the winner can be rebuilt from and compared with."""
+    return blueprint.of_training(
+        case, sources=rows.sources, features=rows.features, holdout=rows.tables["holdout"],
+        pipeline=outcome.final.pipeline, recipe=outcome.winner.recipe,
+    )  # fmt: skip
 
 
 def _named(recipe: Recipe) -> Json:
@@ -372,10 +375,14 @@ def _link(case: UseCase, adapters: Adapters, open_run: TrainingRun, *, version: 
     adapters.registry.tag(case.name, version, {"profile": profile})
 
 
-def _enter(case: UseCase, as_of: date, adapters: Adapters, *, version: str, run: str, reason: str) -> None:
-    """Write the training into the ledger; its moment is the end of the day `as_of`, the last it knows."""
+def _enter(
+    case: UseCase, as_of: date, adapters: Adapters, manifest: Json, *, version: str, run: str, reason: str
+) -> None:
+    """Write the training and its manifest into the ledger; its moment is the end of the day `as_of`."""
     at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
-    adapters.ledger.add(Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of))
+    adapters.ledger.add(
+        Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of, report=manifest)
+    )
 
 
 def _json(data: Json) -> bytes:

@@ -50,11 +50,13 @@ def test_a_challenger_is_trained_registered_and_aliased(lived: FakeAdapters):
 
 
 def test_the_run_holds_what_a_reader_needs(lived: FakeAdapters):
-    """Manifest, reference profile and sample, five pictures, and the profile of what was read."""
+    """Manifest and blueprint, golden rows, reference profile and sample, pictures, and the profile of what was read."""
     record = train.run(make_case(), AS_OF, lived, run="manual")
     kept = lived.registry.runs[record.run_id].kept
 
     assert sorted(kept) == [
+        "blueprint.json",
+        "golden_rows.parquet",
         "manifest.json",
         "plots/calibration.png",
         "plots/feature_importance.png",
