@@ -6,6 +6,7 @@ DuckDB, MLflow and Evidently.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import re
@@ -255,6 +256,7 @@ class FakeRegistry(Registry):
         self.moves: list[tuple[str, str]] = []
         self.kept_notes: dict[str, dict[str, str]] = {}
         self.down: set[str] = set()
+        self.forged: dict[tuple[str, str], str] = {}
 
     def _ask(self, what: str) -> None:
         if what in self.down:
@@ -343,6 +345,11 @@ class FakeRegistry(Registry):
     def size(self, model: str, version: str) -> int:
         """Return what a pickle of the model would have."""
         return len(pickle.dumps(self.load(model, version).pipeline))
+
+    def fingerprint(self, model: str, version: str) -> str:
+        """Return a hash of the kept model; a test may set another one."""
+        made = self.load(model, version)
+        return self.forged.get((model, version)) or hashlib.sha256(json.dumps(made.manifest).encode()).hexdigest()
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Keep tags; the real one refuses other names too."""

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from perennial.errors import SetupError, SpecError, nearest
 from perennial.io.queries import parameters
-from perennial.judging import GATES
+from perennial.judging import GATES, PEOPLE
 from perennial.settings import load_settings
 from perennial.spec import SUITES, UseCase
 
@@ -178,7 +178,7 @@ def _absolute_path(path: str, folder: Path) -> str:
 
 def _complaints(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"] if part not in GATES)
+        key = ".".join(str(part) for part in item["loc"] if part not in {*GATES, PEOPLE})
         if item["type"] == "extra_forbidden":
             known = _keys_beside(item["loc"])
             yield f"  {key}: unknown key. {nearest(str(item['loc'][-1]), known)}"
@@ -200,6 +200,8 @@ def _child(schema: Mapping[str, Any], node: Any, part: int | str) -> Any:
     if part in GATES and "oneOf" in node:
         every = {name for _, gate in GATES.values() for name in gate.model_fields}
         return {"properties": {name: {} for name in every}}
+    if part == PEOPLE and "oneOf" in node:
+        return next(each for each in node["oneOf"] if "$ref" in each)
     if isinstance(part, int):
         return node.get("items", {})
     return node.get("properties", {}).get(part, node.get("additionalProperties", {}))

@@ -117,10 +117,20 @@ def evaluate_challenger(case: Case, version: Version = None) -> None:
 
 
 @app.command("promote")
-def promote_challenger(case: Case, version: Version = None, reason: Reason = "by hand") -> None:
-    """Make an evaluated challenger the champion."""
+def promote_challenger(
+    case: Case,
+    version: Version = None,
+    reason: Reason = "by hand",
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen; change nothing")] = False,
+) -> None:
+    """Make an evaluated challenger the champion; refused where people approve: they are asked by a DAG."""
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
-    show_json(promote.run(spec, version or _challenger(spec, adapters), adapters, who=who(), reason=reason, now=_now()))
+    wanted = version or _challenger(spec, adapters)
+    if dry_run:
+        show_json(promote.preview(spec, wanted, adapters, now=_now()))
+    else:
+        show_json(promote.run(spec, wanted, adapters, who=who(), reason=reason, now=_now(), run=RUN))
 
 
 @app.command("score")
@@ -162,7 +172,7 @@ def run_loop(
         trained = train.run(spec, last, adapters, run=RUN, reason="by hand", progress=told)
         report = evaluate.run(spec, adapters, version=trained.version, now=_now(), who=who(), run=RUN)
         report.raise_if_failed()
-        promoted = promote.run(spec, trained.version, adapters, who=who(), reason="perennial run", now=_now())
+        promoted = promote.run(spec, trained.version, adapters, who=who(), reason="perennial run", now=_now(), run=RUN)
         scored = score.run(spec, last, adapters, run=RUN)
         found = monitor.run(spec, last, adapters, run=RUN, now=_now())
         decided = retrain.run(spec, last, adapters, now=_now())

@@ -1,4 +1,4 @@
-"""What a challenger has to show, as declared: the gates of a use case.
+"""What a challenger has to show, as declared: the gates of a use case, and who approves after them.
 
 Each gate is told apart by a key that only its kind has (`GATES`); what it costs and how it is computed stands in
 `perennial.core`.
@@ -267,3 +267,33 @@ def columns_of(gate: Gate) -> tuple[str, ...]:
     if isinstance(gate, FairnessGate):
         return (gate.attribute,)
     return (*gate.rising, *gate.falling, *gate.invariant) if isinstance(gate, BehaviourGate) else ()
+
+
+class HumanApproval(Strict):
+    """A promotion that people decide, in Airflow, once the gates are passed. No answer in time is a rejection."""
+
+    approvers: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] = Field(
+        description="user names in Airflow"
+    )
+    mail_to: tuple[str, ...] = Field((), description="who is mailed the question; by default alerts.to")
+    timeout_days: Annotated[int, Field(ge=1, le=90)] = 3
+    four_eyes: bool = Field(default=True, description="who started the run, or its training, does not approve it")
+    max_age_days: Annotated[int, Field(ge=1, description="an older evaluation promotes nothing")] = 7
+
+
+def _approved_by(value: Any) -> str | None:
+    """Return the tag of the kind of approval; None is an error, which names both kinds."""
+    if isinstance(value, (Mapping, HumanApproval)):
+        return PEOPLE
+    return value if value == "automatic" else None
+
+
+PEOPLE = "people"
+Approval = Annotated[
+    Annotated[Literal["automatic"], Tag("automatic")] | Annotated[HumanApproval, Tag(PEOPLE)],
+    Discriminator(
+        _approved_by,
+        custom_error_type="approval",
+        custom_error_message="say `automatic`, or who approves: `{approvers: [names of Airflow users]}`.",
+    ),
+]

@@ -17,11 +17,13 @@ from perennial.contracts import Name, Source, Strict
 from perennial.errors import SpecError, nearest
 from perennial.judging import (
     AbsoluteGate,
+    Approval,
     BaselineGate,
     BehaviourGate,
     ChampionGate,
     FairnessGate,
     Gate,
+    HumanApproval,
     LatencyGate,
     LeakageGate,
     SimplerGate,
@@ -62,6 +64,7 @@ __all__ = [
     "FairnessGate",
     "Features",
     "Gate",
+    "HumanApproval",
     "Label",
     "LabelKind",
     "LatencyGate",
@@ -223,7 +226,7 @@ class UseCase(Strict):
     monitoring: Monitoring
     retraining: Retraining = Retraining()
     alerts: Alerts
-    approval: Literal["automatic"] = "automatic"
+    approval: Approval = "automatic"
     stale: Literal["show", "rebuild"] = Field(
         "show", description="days whose sources changed: only show them, or rebuild those within lateness daily"
     )
@@ -355,6 +358,11 @@ class UseCase(Strict):
     def raw_table(self, source: str) -> str:
         """Return the lake table of a source's published rows."""
         return f"raw/{self.name}/{source}"
+
+    @property
+    def human_approval(self) -> HumanApproval | None:
+        """Return who approves a promotion and how, None where the gates alone decide."""
+        return self.approval if isinstance(self.approval, HumanApproval) else None
 
     @property
     def features_lineage(self) -> str:

@@ -107,7 +107,8 @@ class TrainOperator(StageOperator):
         reason = "; ".join(reasons_of(context)) or f"started by {who_started(context)}"
         record = train.run(case, as_of, adapters, run=run_id_of(context), reason=reason)
         self.log.info("%s version %s (%s) as of %s: %s", self.case, record.version, record.winner, as_of, reason)
-        tell(context, self.outlets, version=record.version, as_of=as_of.isoformat(), reason=reason)
+        who = who_started(context)
+        tell(context, self.outlets, version=record.version, as_of=as_of.isoformat(), reason=reason, who=who)
         return xcom(record)
 
     def _newest_day(self, case: UseCase, adapters: Adapters) -> date:
@@ -161,12 +162,13 @@ class PromoteOperator(StageOperator):
         """Return the ledger's entry."""
         from perennial.stages import promote
 
-        who, reason = who_started(context), f"passed every gate in {run_id_of(context)}"
+        who, run = who_started(context), run_id_of(context)
         record = promote.run(
-            self.use_case(), self.version, self.adapters(), who=who, reason=reason, now=timezone.utcnow()
-        )
+            self.use_case(), self.version, self.adapters(), who=who, reason=f"passed every gate in {run}",
+            now=timezone.utcnow(), run=run,
+        )  # fmt: skip
         self.log.info("%s version %s is champion, was %s", self.case, record.version, record.previous)
-        tell(context, self.outlets, version=record.version, previous=record.previous, who=who)
+        tell(context, self.outlets, version=record.version, previous=record.previous, who=record.who)
         return xcom(record)
 
 

@@ -46,6 +46,13 @@ def who_started(context: RunContext) -> str:
     return getattr(context.get("dag_run"), "triggering_user_name", None) or "airflow"
 
 
+def starters_of(context: RunContext) -> frozenset[str]:
+    """Return who led to the run: who triggered it, and who is named by the asset events that did."""
+    events = context.get("triggering_asset_events") or {}
+    named = (str((event.extra or {}).get("who", "")) for asset in events for event in events[asset])
+    return frozenset(filter(None, named)) | {who_started(context)}
+
+
 def run_url(context: RunContext) -> str:
     """Return the address of the run in Airflow's user interface."""
     dag_id = getattr(context.get("dag"), "dag_id", "")

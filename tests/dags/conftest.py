@@ -85,10 +85,10 @@ def run_python() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
-    """Return the DAGs of two use cases by id; a third one is broken."""
+    """Return the DAGs of two use cases by id, of which people approve the second; a third one is broken."""
     root = tmp_path_factory.mktemp("cases") / "use_cases"
     write_case(root, "toy")
-    write_case(root, "other", cron="30 5 * * *")
+    write_case(root, "other", cron="30 5 * * *", more="approval: {approvers: [ann, bob], timeout_days: 2}")
     write_case(root, "broken", more="colour: red")
     from airflow.dag_processing.dagbag import DagBag
     from perennial.settings import load_settings

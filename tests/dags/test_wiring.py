@@ -155,6 +155,27 @@ def test_nothing_is_promoted_before_its_gates(dags):
     assert dag.get_task("promote").trigger_rule == "all_success"
 
 
+def test_where_people_approve_nothing_is_promoted_before_their_answer(dags):
+    """Evaluate, approve, promote; the mail holds nothing up; silence is a rejection."""
+    dag = dags["other__model_promotion"]
+    approve = dag.get_task("approve")
+
+    assert upstream(dag, "promote") == {"evaluate", "approve"}
+    assert upstream(dag, "approve") == upstream(dag, "tell_approvers") == {"evaluate"}
+    assert not dag.get_task("tell_approvers").downstream_task_ids
+    assert dag.get_task("promote").trigger_rule == "all_success"
+    assert (approve.defaults, approve.response_timeout.days) == (["Reject"], 2)
+    assert approve.assigned_users == [{"id": name, "name": name} for name in ("ann", "bob")]
+    assert list(approve.params) == ["reason"]
+
+
+def test_where_the_gates_decide_nobody_is_asked(dags):
+    """The promotion follows the evaluation at once, as it always has."""
+    dag = dags["toy__model_promotion"]
+
+    assert {task.task_id for task in dag.tasks} == {"evaluate", "promote", "tell_decisions"}
+
+
 def test_features_come_after_ingest_and_scores_after_features(dags):
     """A day goes down the spine in order."""
     assert upstream(dags["toy__feature_build"], "features") == {"ingest"}

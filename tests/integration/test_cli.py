@@ -113,6 +113,29 @@ def test_what_auditors_and_operations_ask_has_its_command(perennial, tmp_path):
     assert "was edited" in changed.stderr
 
 
+def test_where_people_approve_a_shell_promotes_nothing_and_names_the_dag(perennial, tmp_path):
+    """A dry run says who has to, and leaves no entry; the refusal is one."""
+    toy.write_shop(tmp_path / "use_cases")
+    assert perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18").returncode == 0
+    toy.write_shop(tmp_path / "use_cases", declared=toy.spec(approval={"approvers": ["ann"]}))
+    assert perennial("train", "shop").returncode == 0
+    assert perennial("evaluate", "shop").returncode == 0
+    before = perennial("ledger", "show", "shop", "--json").stdout
+    foreseen = perennial("promote", "shop", "--dry-run")
+    assert perennial("ledger", "show", "shop", "--json").stdout == before
+    refused = perennial("promote", "shop")
+    newest = json.loads(perennial("ledger", "show", "shop", "--json").stdout)[0]
+
+    assert json.loads(foreseen.stdout) == {
+        "case": "shop", "version": "2", "champion": "1", "refused": None,
+        "approvers": ["ann"], "asked_by": "shop__model_promotion",
+    }  # fmt: skip
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "the approval of ann only" in refused.stderr
+    assert "start shop__model_promotion" in refused.stderr
+    assert (newest["action"], newest["to_version"]) == ("refused", "2")
+
+
 WRONG = [
     (("score", "shpo", "2026-02-18"), r"no use case 'shpo' under include/use_cases. Did you mean 'shop'?"),
     (("score", "shop", "2026-02-18"), "shop has no champion yet"),

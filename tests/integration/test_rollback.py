@@ -130,6 +130,24 @@ def test_a_version_whose_artifact_is_gone_is_refused(ready: Shop, shop: Shop, tm
     assert shop.adapters.registry.aliases("shop")[CHAMPION] == "2"
 
 
+def test_a_model_whose_artifact_was_changed_is_not_promoted(ready: Shop, shop: Shop):
+    """One byte of it is another; as it was, its fingerprint is the one that was evaluated."""
+    run_id = shop.adapters.registry.load("shop", "3").run_id
+    evaluated = shop.adapters.ledger.latest_evaluation("shop", version="3")
+    models = (ready.folder / "home" / "mlartifacts").rglob("model.skops")
+    (model,) = [path for path in models if run_id in (path.parent / "MLmodel").read_text()]
+    kept = model.read_bytes()
+    assert shop.adapters.registry.fingerprint("shop", "3") == evaluated.report["artifact"]
+    model.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    try:
+        with pytest.raises(RefusedError, match="version 3 is not the model that was evaluated"):
+            promote.run(shop.case, "3", shop.adapters, who="ada", reason="so", now=NOW)
+    finally:
+        model.write_bytes(kept)
+
+    assert shop.adapters.ledger.champion("shop") == "2"
+
+
 def test_an_alias_can_be_taken_away_twice(shop: Shop):
     """As the adapter says; and MLflow's own hand-moved alias is seen."""
     for _ in range(2):

@@ -93,10 +93,12 @@ def test_training_takes_the_newest_feature_day(adapters, fake_stage, make_contex
     """Without a parameter the newest published day is the `as_of`; NaN does not reach the XCom."""
     stage = fake_stage("train", gives=train_record())
 
-    handed_on = operators.TrainOperator(task_id="train", case="toy").execute(make_context(user="ann"))
+    context, asset = make_context(user="ann"), Asset("toy/challenger")
+    handed_on = operators.TrainOperator(task_id="train", case="toy", outlets=[asset]).execute(context)
 
     assert stage.args[1] == DAY
     assert stage.kwargs == {"run": "run 1", "reason": "started by ann"}
+    assert context["outlet_events"][asset].extra["who"] == "ann"
     assert handed_on["baselines"]["constant"]["roc_auc"] is None
 
 
@@ -161,7 +163,7 @@ def test_promotion_hands_over_version_and_reason(fake_stage, make_context, now):
     operators.PromoteOperator(task_id="promote", case="toy", version="7", outlets=[asset]).execute(context)
 
     assert stage.args[1] == "7"
-    assert stage.kwargs["reason"] == "passed every gate in run 1"
+    assert (stage.kwargs["reason"], stage.kwargs["run"]) == ("passed every gate in run 1", "run 1")
     assert context["outlet_events"][asset].extra == {"version": "7", "previous": "5", "who": "ann"}
 
 

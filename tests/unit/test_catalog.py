@@ -124,6 +124,12 @@ WRONG = [
     ({"features__categorical": ["spend_10d"]}, "features name spend_10d more than once"),
     ({"training__candidates": [{"name": "x", "estimator": "os.system"}]}, "must come from sklearn or lightgbm"),
     ({"value__currency": "euro"}, "value.currency"),
+    ({"approval": "human"}, r"approval: say `automatic`, or who approves: `\{approvers: "),
+    ({"approval": {"approvers": []}}, "approval.approvers: .* at least 1 item"),
+    (
+        {"approval": {"approvers": ["ann"], "max_age": 3}},
+        r"approval.max_age: unknown key. Did you mean 'max_age_days'",
+    ),
     ({"name": "other"}, None),
 ]
 

@@ -82,3 +82,17 @@ def test_what_is_no_feature_cannot_claim_to_be_one():
 
     with pytest.raises(ValidationError, match="'town' is no feature, and attribute_is_feature is True"):
         make_case(features=features, gates=[gate])
+
+
+def test_the_gates_alone_decide_unless_people_are_named():
+    """What is left out, and what specs of before say, is `automatic`; it has kept its place in the fingerprint."""
+    assert make_case().human_approval is None
+    assert make_case(approval="automatic").fingerprint() == make_case().fingerprint()
+    assert make_case().model_dump(mode="json")["approval"] == "automatic"
+
+
+def test_people_have_three_days_and_four_eyes():
+    """The defaults; an evaluation promotes for a week."""
+    rules = make_case(approval={"approvers": ["ann"]}).human_approval
+
+    assert (rules.timeout_days, rules.four_eyes, rules.max_age_days, rules.mail_to) == (3, True, 7, ())

@@ -29,6 +29,8 @@ Action = Literal[
     "incident closed",
 ]
 CROWNING: tuple[Action, ...] = ("promoted", "rolled back")  # each makes `to_version` the champion
+# Keys of a report: of an evaluation, the fingerprint of what was evaluated; of an answer, the evaluation it is about.
+ARTIFACT, EVALUATION = "artifact", "evaluation"
 PLAIN = ("case", "action", "who", "reason", "run", "from_version", "to_version", "day")
 
 metadata = sa.MetaData()

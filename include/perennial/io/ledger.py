@@ -36,7 +36,7 @@ from sqlalchemy.pool import NullPool
 
 from perennial.errors import LedgerError, RefusedError
 from perennial.io import chain, entries
-from perennial.io.entries import CROWNING, Action, Entry, identity, metadata, utc
+from perennial.io.entries import CROWNING, EVALUATION, Action, Entry, identity, metadata, utc
 from perennial.io.entries import entries as _entries
 from perennial.records import AlertRecord, GateReport, LedgerCheck, MonitorRecord
 
@@ -160,6 +160,13 @@ class Ledger:
         """Return the newest gate report, of any version or of one."""
         entry = self.latest_evaluation(case, version=version)
         return None if entry is None else TypeAdapter(GateReport).validate_python(entry.report)
+
+    def answer(self, case: str, *, run: str) -> Entry | None:
+        """Return the newest answer that people gave in a run: an approval, or the refusal of one."""
+        mine = (_entries.c.case == case, _entries.c.run == run, _entries.c.action.in_(("approved", "refused")))
+        query = sa.select(_entries).where(*mine, _entries.c.report.contains(f'"{EVALUATION}": '))
+        row = self._find(query.order_by(_entries.c.id.desc()))
+        return None if row is None else entries.read(row)
 
     def open_incident(self, case: str, *, about: str) -> Entry | None:
         """Return the entry that opened the incident about something, None where the newest one is over."""

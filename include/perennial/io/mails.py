@@ -110,7 +110,7 @@ def finding_mail(case: UseCase, record: MonitorRecord, links: Links) -> Mail:
     what = "performance decayed" if record.verdict == "decayed" else "data drifted"
     return Mail(
         to=case.alerts.to,
-        subject=_one_line(f"[Perennial] {case.name}: {what} since {since}"),
+        subject=one_line(f"[Perennial] {case.name}: {what} since {since}"),
         html=render("finding_mail.html", **values),
         text=render("finding_mail.txt", **values),
         pictures={"drift": drift_picture(record, limit=case.monitoring.psi_limit)},
@@ -123,7 +123,7 @@ def failure_mail(to: Iterable[str], run: FailedRun, links: Links) -> Mail:
     of_day = f" of {run.day}" if run.day else ""
     return Mail(
         to=tuple(to),
-        subject=_one_line(f"[Perennial] failed: {run.dag_id}{of_day}"),
+        subject=one_line(f"[Perennial] failed: {run.dag_id}{of_day}"),
         html=render("failure_mail.html", **values),
         text=render("failure_mail.txt", **values),
     )
@@ -136,7 +136,7 @@ def backfill_mail(to: Iterable[str], record: BackfillSummary, links: Links, *, d
     values = {"record": record, "links": links, "ended": ended, "last": last}
     return Mail(
         to=tuple(to),
-        subject=_one_line(f"[Perennial] backfill of {record.case} {ended}: {record.window.start} to {last}"),
+        subject=one_line(f"[Perennial] backfill of {record.case} {ended}: {record.window.start} to {last}"),
         html=render("backfill_mail.html", **values),
         text=render("backfill_mail.txt", **values),
     )
@@ -152,13 +152,14 @@ def decision_mail(case: UseCase, entry: Entry, links: Links) -> Mail:
     values = {"case": case, "entry": entry, "links": links, "title": titles[entry.action]}
     return Mail(
         to=case.alerts.to,
-        subject=_one_line(f"[Perennial] {case.name}: {titles[entry.action]}"),
+        subject=one_line(f"[Perennial] {case.name}: {titles[entry.action]}"),
         html=render("decision_mail.html", **values),
         text=render("decision_mail.txt", **values),
     )
 
 
-def _one_line(subject: str) -> str:
+def one_line(subject: str) -> str:
+    """Return a subject without the line breaks that a header may not have."""
     return " ".join(subject.split())
 
 

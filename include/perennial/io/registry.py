@@ -8,6 +8,7 @@ could be promoted.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -252,12 +253,15 @@ class Registry:
 
     def size(self, model: str, version: str) -> int:
         """Return the bytes of a version's artifact, all its files together."""
-        import mlflow
+        with self._artifact(model, version) as files:
+            return sum(path.stat().st_size for path in files.values())
 
-        with self._translated(f"measure {model} version {version}"), tempfile.TemporaryDirectory() as folder:
-            self._client()
-            found = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=folder)
-            return sum(path.stat().st_size for path in Path(found).rglob("*") if path.is_file())
+    def fingerprint(self, model: str, version: str) -> str:
+        """Return a SHA-256 over the names and the bytes of a version's artifact, and the manifest of its training."""
+        with self._artifact(model, version) as files:
+            kept = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        whole = json.dumps([kept, self.manifest(model, version)], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
         """Tag a version."""
@@ -270,6 +274,17 @@ class Registry:
         """Give a version its description, in Markdown; MLflow's page shows it."""
         with self._translated(f"describe {model} version {version}"):
             self._client().update_model_version(model, version, description=text)
+
+    @contextmanager
+    def _artifact(self, model: str, version: str) -> Iterator[dict[str, Path]]:
+        """Fetch a version's artifact for as long as the block runs: its files, by their name below its root."""
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as folder:
+            with self._translated(f"fetch {model} version {version}"):
+                self._client()
+                root = Path(mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=folder))
+            yield {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
 
     def _model(self, model: str) -> Any | None:
         """Return MLflow's registered model, None where there is none."""

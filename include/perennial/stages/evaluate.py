@@ -22,6 +22,7 @@ from perennial.core.evidence import Evidence
 from perennial.core.splits import Split
 from perennial.errors import DataError
 from perennial.io import gatepage
+from perennial.io.entries import ARTIFACT
 from perennial.io.ledger import Entry
 from perennial.io.profilepage import replaced
 from perennial.io.registry import CHALLENGER, NEWEST, RegisteredModel
@@ -68,7 +69,8 @@ def run(
     written = adapters.ledger.add(
         Entry(
             case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
-            to_version=version, day=report.as_of, report=report.to_json(),
+            to_version=version, day=report.as_of,
+            report={**report.to_json(), ARTIFACT: registry.fingerprint(case.name, version)},
         )
     )  # fmt: skip
     registry.note(case.name, {NEWEST: written.anchor})

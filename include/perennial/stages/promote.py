@@ -1,5 +1,7 @@
 """Make a version the champion, if the ledger holds a passing gate report of it against the champion of the day.
 
+Where the use case has people approve, the ledger has to hold their approval of that very report too, of the same run.
+
 The ledger is written first, the aliases follow it: where a promotion breaks off in between, doing it again, or whatever
 asks for the champion next, moves the aliases to where the ledger says they are. Two promotions at once build upon the
 same entry, of which the ledger takes only the first. What is refused is an entry too.
@@ -8,14 +10,14 @@ same entry, of which the ledger takes only the first. What is refused is an entr
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from perennial import projection
+from perennial import approving, projection
 from perennial.errors import GateFailedError, RefusedError
 from perennial.io.ledger import Entry
-from perennial.records import PromotionRecord
+from perennial.records import PromotionRecord, Record
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
@@ -36,11 +38,12 @@ def run(
         who: who decided.
         reason: why.
         now: when.
-        run: what started it.
+        run: what started it; an approval of another run does not count.
 
     Raises:
         GateFailedError: there is no passing report of that version against the present champion.
-        RefusedError: another version has become champion in the meantime, or this one was rolled back.
+        RefusedError: another version has become champion in the meantime; this one was rolled back, or is not what was
+            evaluated; or people have to approve it, and did not.
         LedgerError: the ledger does not answer.
         RegistryError: MLflow does not answer; the ledger has the promotion, doing it again moves the aliases.
     """
@@ -51,8 +54,8 @@ def run(
         return PromotionRecord.of(standing.entry, changed=False)
     entry = Entry(case.name, now, "promoted", who, reason, run, from_version=standing.champion, to_version=version)
     try:
-        _refuse_without_report(case, version, adapters, standing=standing.entry)
-        written = adapters.ledger.crown(entry, after=standing.entry)
+        evaluated = _refuse_without_report(case, version, adapters, standing=standing.entry)
+        written = adapters.ledger.crown(_approved(case, entry, evaluated, adapters), after=standing.entry)
     except (GateFailedError, RefusedError) as error:
         adapters.ledger.add(replace(entry, action="refused", reason=f"promotion: {error}"))
         raise
@@ -62,8 +65,48 @@ def run(
     return PromotionRecord.of(written, changed=True)
 
 
-def _refuse_without_report(case: UseCase, version: str, adapters: Adapters, *, standing: Entry | None) -> None:
-    """Refuse a version whose newest gate report is not there, failed, or met another champion; and one rolled back."""
+@dataclass(frozen=True, slots=True)
+class Preview(Record):
+    """What a promotion would do now: who replaces whom, what refuses it, and who has to approve it in which DAG."""
+
+    case: str
+    version: str
+    champion: str | None
+    refused: str | None
+    approvers: tuple[str, ...]
+    asked_by: str | None
+
+
+def preview(case: UseCase, version: str, adapters: Adapters, *, now: datetime) -> Preview:
+    """Return what `run` would do at this moment; nothing is written, and no alias moves."""
+    standing = adapters.ledger.latest_promotion(case.name)
+    rules, refused = case.human_approval, None
+    if standing is not None and standing.to_version == version:
+        refused = f"{case.name} version {version} is the champion already"
+    else:
+        try:
+            evaluated = _refuse_without_report(case, version, adapters, standing=standing)
+            if rules is not None:
+                approving.refuse_stale(case, rules, evaluated, now=now)
+        except (GateFailedError, RefusedError) as error:
+            refused = str(error)
+    approvers, asked_by = (rules.approvers, approving.dag_of(case)) if rules else ((), None)
+    return Preview(case.name, version, standing.to_version if standing else None, refused, approvers, asked_by)
+
+
+def _approved(case: UseCase, entry: Entry, evaluated: Entry, adapters: Adapters) -> Entry:
+    """Return the entry with the name and the reason of whoever approved it; as it is where nobody has to."""
+    rules = case.human_approval
+    if rules is None:
+        return entry
+    answered = adapters.ledger.answer(case.name, run=entry.run)
+    approved = approving.refuse_unapproved(case, rules, evaluated, answered)
+    approving.refuse_stale(case, rules, evaluated, now=entry.at)
+    return replace(entry, who=approved.who, reason=f"{approved.reason} (approved in entry {approved.id})")
+
+
+def _refuse_without_report(case: UseCase, version: str, adapters: Adapters, *, standing: Entry | None) -> Entry:
+    """Return the newest evaluation; refuse a version without one, that failed, met another champion, or has changed."""
     step = f"Evaluate it: perennial evaluate {case.name} --version {version}."
     _refuse_rolled_back(case, version, adapters)
     evaluated = adapters.ledger.latest_evaluation(case.name, version=version)
@@ -82,6 +125,9 @@ def _refuse_without_report(case: UseCase, version: str, adapters: Adapters, *, s
             f"{case.name} version {version} was evaluated before version {champion} was {standing.action} by "
             f"{standing.who} (entry {standing.id}), so its report is of another day. {step}"
         )
+    found = adapters.registry.fingerprint(case.name, version)
+    approving.refuse_changed(case, version, evaluated, fingerprint=found)
+    return evaluated
 
 
 def _refuse_rolled_back(case: UseCase, version: str, adapters: Adapters) -> None:
