@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from fakes import FakeAdapters, Population, make_case
-from perennial.records import GateReport
 from perennial.spec import UseCase
 from perennial.stages import evaluate, promote, train
+from perennial.verdicts import GateReport
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -12,8 +12,9 @@ from datetime import date, datetime
 from typing import Literal, Protocol, TypeVar
 
 from perennial.errors import LakeError, LedgerError, PerennialError, RegistryError, SpecError
-from perennial.records import AlertRecord, GateReport, MonitorRecord, Record
+from perennial.records import AlertRecord, MonitorRecord, Record
 from perennial.spec import METRICS, BaselineGate, UseCase
+from perennial.verdicts import GateReport
 
 SHOWN = ("expected_profit", "return_on_ad_spend", "log_loss", "rmse", "bias")
 State = Literal["live", "broken", "deleted"]

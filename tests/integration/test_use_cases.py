@@ -15,9 +15,10 @@ import pytest
 import toy
 from perennial.adapters import Adapters
 from perennial.catalog import read_folder
-from perennial.records import GateReport, MonitorRecord, Window
+from perennial.records import MonitorRecord, Window
 from perennial.spec import BaselineGate, UseCase
 from perennial.stages import evaluate, features, ingest, monitor, promote, score, train
+from perennial.verdicts import GateReport
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 4, 1, tzinfo=UTC)

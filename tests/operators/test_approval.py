@@ -12,8 +12,9 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from perennial.approving import Answer
 from perennial.errors import MailError, RefusedError
 from perennial.io.ledger import Entry, Ledger
-from perennial.records import GateReport, GateResult, Window
+from perennial.records import Window
 from perennial.spec import HumanApproval, UseCase
+from perennial.verdicts import GateReport, GateResult
 from perennial_airflow import approval
 from perennial_airflow.hooks import MailHook
 from perennial_airflow.partitions import starters_of

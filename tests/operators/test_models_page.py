@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from perennial.errors import LedgerError, RegistryError, SpecError
-from perennial.records import AlertRecord, GateReport, Window
+from perennial.records import AlertRecord, Window
+from perennial.verdicts import GateReport
 from perennial_airflow.ui.app import inside, make_app
 from perennial_airflow.ui.security import LOGIN
 

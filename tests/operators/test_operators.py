@@ -11,8 +11,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 from perennial.errors import DataError, GateFailedError, SetupError
 from perennial.records import (
     FeaturesRecord,
-    GateReport,
-    GateResult,
     IngestRecord,
     PromotionRecord,
     RetrainDecision,
@@ -20,6 +18,7 @@ from perennial.records import (
     TrainRecord,
     Window,
 )
+from perennial.verdicts import GateReport, GateResult
 from perennial_airflow import operators
 
 DAY = date(2026, 3, 1)

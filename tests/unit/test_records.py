@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from perennial.errors import GateFailedError
-from perennial.records import GateReport, GateResult, Window
+from perennial.records import Window
+from perennial.verdicts import GateReport, GateResult
 
 DAYS = st.dates(min_value=date(2000, 1, 1), max_value=date(2100, 1, 1))
 

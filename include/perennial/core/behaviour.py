@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from perennial.core.deviations import FloatArray
 from perennial.core.evidence import Evidence, Rows
-from perennial.records import GatePart, GateResult
 from perennial.spec import BehaviourGate
+from perennial.verdicts import GatePart, GateResult
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from perennial.core.deviations import FloatArray, Measure
 from perennial.core.evidence import Contender, Evidence
 from perennial.core.resampling import Estimate, estimate
 from perennial.errors import DataError
-from perennial.records import GateResult
 from perennial.spec import METRICS, ChampionGate, SimplerGate, SuperiorityGate
+from perennial.verdicts import GateResult
 
 DIGITS = 12
 LEAST = 10.0**-DIGITS

@@ -11,8 +11,8 @@ from perennial.core.comparison import margin
 from perennial.core.evidence import Contender, Evidence
 from perennial.core.metrics import contacted
 from perennial.core.slices import groups
-from perennial.records import GatePart, GateResult
 from perennial.spec import FairnessGate
+from perennial.verdicts import GatePart, GateResult
 
 LIKELY = 0.5
 

@@ -19,7 +19,6 @@ from perennial.core.resampling import estimate
 from perennial.core.slices import by_slices
 from perennial.core.suspicion import too_good
 from perennial.errors import DataError
-from perennial.records import GateResult
 from perennial.spec import (
     METRICS,
     AbsoluteGate,
@@ -35,6 +34,7 @@ from perennial.spec import (
     SliceGate,
     SuperiorityGate,
 )
+from perennial.verdicts import GateResult
 
 BYTES_A_MB = 1_000_000
 

@@ -15,8 +15,8 @@ from perennial.core.deviations import FloatArray, Measure, mean_of
 from perennial.core.evidence import Contender, Evidence
 from perennial.core.metrics import Scored, contacted
 from perennial.core.resampling import Estimate, estimate, ties
-from perennial.records import GatePart, GateResult
 from perennial.spec import MONEY, SliceGate
+from perennial.verdicts import GatePart, GateResult
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from perennial.core.comparison import margin
 from perennial.core.deviations import FloatArray
 from perennial.core.evidence import Evidence
 from perennial.core.metrics import Scored
-from perennial.records import GatePart, GateResult
 from perennial.spec import LeakageGate
+from perennial.verdicts import GatePart, GateResult
 
 if TYPE_CHECKING:
     import pandas as pd

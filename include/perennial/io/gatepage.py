@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perennial.io.pages import render
-from perennial.records import GateReport, GateResult
+from perennial.verdicts import GateReport, GateResult
 
 WIDTH, ROOM = 200.0, 10.0
 

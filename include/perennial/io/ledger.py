@@ -38,7 +38,8 @@ from perennial.errors import LedgerError, RefusedError
 from perennial.io import chain, entries
 from perennial.io.entries import CROWNING, EVALUATION, Action, Entry, identity, metadata, utc
 from perennial.io.entries import entries as _entries
-from perennial.records import AlertRecord, GateReport, LedgerCheck, MonitorRecord
+from perennial.records import AlertRecord, LedgerCheck, MonitorRecord
+from perennial.verdicts import GateReport
 
 __all__ = ["Action", "Entry", "Ledger"]
 Kept = TypeVar("Kept")

@@ -9,8 +9,8 @@ from perennial.io import gatepage
 from perennial.io.entries import ARTIFACT, Entry
 from perennial.io.mails import Mail, one_line
 from perennial.io.pages import address, render
-from perennial.records import GateReport
 from perennial.spec import HumanApproval, UseCase
+from perennial.verdicts import GateReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,10 @@ from perennial.io.entries import ARTIFACT
 from perennial.io.ledger import Entry
 from perennial.io.profilepage import replaced
 from perennial.io.registry import CHALLENGER, NEWEST, RegisteredModel
-from perennial.records import GateReport, GateResult, Window
+from perennial.records import Window
 from perennial.spec import UseCase
 from perennial.stages import gathering, pictures
+from perennial.verdicts import GateReport, GateResult
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from perennial.io import gatepage
-from perennial.records import GatePart, GateReport, GateResult, Window
+from perennial.records import Window
+from perennial.verdicts import GatePart, GateReport, GateResult
 
 DAY = date(2026, 3, 1)
 RESULTS = (

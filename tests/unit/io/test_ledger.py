@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 from perennial.errors import LedgerError
 from perennial.io.ledger import Entry, Ledger
-from perennial.records import AlertRecord, ColumnDrift, GateReport, GateResult, MonitorRecord, Window
+from perennial.records import AlertRecord, ColumnDrift, MonitorRecord, Window
+from perennial.verdicts import GateReport, GateResult
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = date(2026, 3, 1)

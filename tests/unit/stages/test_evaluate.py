@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import make_case
 from perennial.errors import DataError, GateFailedError, RegistryError
-from perennial.records import GateReport, GateResult, Window
+from perennial.records import Window
 from perennial.stages import evaluate
+from perennial.verdicts import GateReport, GateResult
 from worlds import NOW, World
 
 
