@@ -18,7 +18,7 @@ import pyarrow as pa
 from perennial.contracts import Source
 from perennial.errors import PerennialError
 from perennial.io import datafiles
-from perennial.io.partitions import DAY, with_day
+from perennial.io.partitions import with_day
 from perennial.io.rows import published
 from perennial.records import Window
 from perennial.spec import UseCase
@@ -112,11 +112,9 @@ class Trial:
         days, begun, tables, size = self._days(source), perf_counter(), [], 0
         for delivery in self.adapters.sources.read_days(self.case, source, days):
             self.adapters.expectations.check(delivery.rows, self.case.expectations(source.name), name=source.name)
-            size += datafiles.size(with_day(delivery.rows, delivery.day))
-            kept = pa.repeat(pa.scalar(delivery.day, pa.date32()), delivery.rows.num_rows)
-            tables.append(
-                delivery.rows.append_column(DAY, kept) if DAY not in delivery.rows.column_names else delivery.rows
-            )
+            rows = with_day(delivery.rows, delivery.day)
+            size += datafiles.size(rows)
+            tables.append(rows)
             if self._spent + perf_counter() - begun > self.budget:
                 break
         seconds = perf_counter() - begun
