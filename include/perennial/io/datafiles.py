@@ -59,6 +59,13 @@ def write(folder: Path, days: dict[date, pa.Table]) -> list[DataFile]:
     return [each.result() for each in writing]
 
 
+def size(rows: pa.Table) -> int:
+    """Return how many bytes a file of a day's rows takes; nothing is written."""
+    sink = pa.BufferOutputStream()
+    _packed(rows, sink)
+    return int(sink.getvalue().size)
+
+
 def remove(folder: Path, files: list[DataFile]) -> None:
     """Delete files that no log names."""
     for file in files:
@@ -66,17 +73,21 @@ def remove(folder: Path, files: list[DataFile]) -> None:
 
 
 def _write_day(folder: Path, day: date, rows: pa.Table) -> DataFile:
-    content = _as_tight_as_it_is(rows.drop_columns([DAY]))
     place = Path(f"{DAY}={day.isoformat()}") / f"part-{uuid4()}.parquet"
     whole, begun = folder / place, folder / f"{place}{UNFINISHED}"
     begun.parent.mkdir(exist_ok=True)
     try:
-        pq.write_table(content, begun, compression="lz4", **_encodings(content.schema))
+        _packed(rows, begun)
         begun.rename(whole)
     finally:
         begun.unlink(missing_ok=True)
     state = whole.stat()
     return DataFile(day, place.as_posix(), rows.num_rows, state.st_size, state.st_mtime_ns // 1_000_000)
+
+
+def _packed(rows: pa.Table, sink: Path | pa.NativeFile) -> None:
+    content = _as_tight_as_it_is(rows.drop_columns([DAY]))
+    pq.write_table(content, sink, compression="lz4", **_encodings(content.schema))
 
 
 def _as_tight_as_it_is(rows: pa.Table) -> pa.Table:

@@ -34,7 +34,7 @@ Pins = Mapping[str, int]
 Tables = Mapping[str, pa.Table]
 Snapshots = dict[tuple[str, date], pa.Table]  # of reference tables, by source and the day they were read for
 MEMORY_LIMIT = "1500MB"  # several tasks run beside each other; what does not fit spills to disk
-ROWS_AT_ONCE = 1_500_000  # source rows that a range of days holds in memory; at least one day's window is held
+ROWS_AT_ONCE = 1_250_000  # source rows that a range of days holds in memory; at least one day's window is held
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from perennial.contracts import Source
 from perennial.errors import PerennialError
+from perennial.io import datafiles
+from perennial.io.partitions import with_day
 from perennial.io.rows import published
 from perennial.records import Window
 from perennial.spec import UseCase
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 SECONDS = 20.0  # of reading, for all sources together; each is read for one day at least
-DAY = "day"
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Trial:
         share = min((read.share for read in found.values()), default=1.0)
         if share < 1:
             return Tried(rows=None, seconds=seconds / share, bytes=None)
-        return Tried(rows.num_rows, seconds, _size(rows))
+        return Tried(rows.num_rows, seconds, datafiles.size(rows))
 
     def _behind(self, source: Source) -> _Read:
         """Return what the snapshot looks back to: from the lake where all of it is there, else from the source."""
@@ -112,21 +112,12 @@ class Trial:
         days, begun, tables, size = self._days(source), perf_counter(), [], 0
         for delivery in self.adapters.sources.read_days(self.case, source, days):
             self.adapters.expectations.check(delivery.rows, self.case.expectations(source.name), name=source.name)
-            size += _size(delivery.rows)
-            kept = pa.repeat(pa.scalar(delivery.day, pa.date32()), delivery.rows.num_rows)
-            tables.append(
-                delivery.rows.append_column(DAY, kept) if DAY not in delivery.rows.column_names else delivery.rows
-            )
+            rows = with_day(delivery.rows, delivery.day)
+            size += datafiles.size(rows)
+            tables.append(rows)
             if self._spent + perf_counter() - begun > self.budget:
                 break
         seconds = perf_counter() - begun
         self._spent += seconds
         rows, count = pa.concat_tables(tables, promote_options="default"), len(tables)
         return _Read(rows, count / len(days), Tried(rows.num_rows / count, seconds / count, size / count))
-
-
-def _size(rows: pa.Table) -> int:
-    """Return how many bytes the rows would take in the lake."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows.drop_columns([DAY]) if DAY in rows.column_names else rows, sink)
-    return int(sink.getvalue().size)
