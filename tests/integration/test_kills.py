@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -102,10 +101,10 @@ def test_a_killed_step_leaves_whole_days_and_ends_well_the_second_time(prepared,
     moment = random.Random(f"{name} {run}").uniform(0.0, made.seconds)
     process = in_child(made.step, home)
     time.sleep(moment)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
-        interrupted.append(name)
+    process.kill()
     process.join(60)
+    if process.exitcode == -signal.SIGKILL:
+        interrupted.append(name)
     left = state(home)
     half_written = [key for key in left if left[key] not in {made.before.get(key), made.after.get(key)}]
 
