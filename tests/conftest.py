@@ -12,6 +12,7 @@ import pytest
 import toy
 from perennial.adapters import Adapters
 from perennial.spec import UseCase
+from xdist.scheduler import LoadFileScheduling
 
 # What a machine may lack, and Debian's package that brings it.
 PACKAGES = {
@@ -23,7 +24,9 @@ PACKAGES = {
 CI = os.environ.get("CI") == "true"
 # The files that take longest, the longest first: one of them begun last would keep one worker while the other idles.
 LONGEST = (
-    "test_the_whole_loop",
+    "test_1_the_loop",
+    "test_2_decisions",
+    "test_3_the_end",
     "test_compose",
     "test_kills",
     "test_simulated_visitors",
@@ -34,6 +37,18 @@ LONGEST = (
     "test_reproduction",
     "test_model_loop",
 )
+
+
+class OneStack(LoadFileScheduling):
+    """Gives a worker whole files, and all end-to-end tests to the same one: they share a live stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStack:
+    """Replace `--dist loadfile` by itself with one exception."""
+    return OneStack(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

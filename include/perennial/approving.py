@@ -64,7 +64,7 @@ def refuse_stale(case: UseCase, rules: HumanApproval, evaluated: Entry, *, now: 
     if now - evaluated.at > timedelta(days=rules.max_age_days):
         raise RefusedError(
             f"{case.name} version {evaluated.to_version} was evaluated at {evaluated.at:%Y-%m-%d %H:%M} UTC (entry "
-            f"{evaluated.id}), more than approval.max_age_days {rules.max_age_days} before {now:%Y-%m-%d %H:%M} UTC. "
+            f"{evaluated.id}), more than approval.max_age_days {rules.max_age_days:g} before {now:%Y-%m-%d %H:%M} UTC. "
             f"Start {dag_of(case)} again: it evaluates, and asks anew."
         )
 

@@ -276,9 +276,9 @@ class HumanApproval(Strict):
         description="user names in Airflow"
     )
     mail_to: tuple[str, ...] = Field((), description="who is mailed the question; by default alerts.to")
-    timeout_days: Annotated[int, Field(ge=1, le=90)] = 3
+    timeout_days: Annotated[float, Field(gt=0, le=90, description="parts of a day as well, such as 0.5")] = 3
     four_eyes: bool = Field(default=True, description="who started the run, or its training, does not approve it")
-    max_age_days: Annotated[int, Field(ge=1, description="an older evaluation promotes nothing")] = 7
+    max_age_days: Annotated[float, Field(gt=0, description="an older evaluation promotes nothing")] = 7
 
 
 def _approved_by(value: Any) -> str | None:

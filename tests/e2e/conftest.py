@@ -1,20 +1,27 @@
-"""One live stack for a file of end-to-end tests, a small use case on the real data; nothing of it is left after."""
+"""One live stack for all end-to-end tests, a small use case on the real data; nothing of it is left after."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
-from perennial.local import stack
+from perennial.catalog import load_use_case
+from perennial.local import credentials, stack
 from perennial.local.airflow_api import Airflow
+from perennial.local.demo import Demo, Plan
 from perennial.local.layout import Layout
 from perennial.local.steps import Steps
 from perennial.settings import Settings, load_settings
 
+Browser = Callable[[str], AbstractContextManager[Any]]
 USE_CASES = Path(__file__).parent / "use_cases"
 CHECKOUT = Path(__file__).parents[2]
 
@@ -31,16 +38,19 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Return the settings of a stack of its own; its processes and this one see the same environment.
 
     Afterwards the environment is as it was, also where a library has written into it, as MLflow does.
     """
     airflow, mlflow, smtp = free_ports(3)
+    folder = tmp_path_factory.mktemp("stack")
+    # A copy, because a test changes who may approve.
+    shutil.copytree(USE_CASES, folder / "use_cases")
     environment = {
-        "PERENNIAL_HOME": str(tmp_path_factory.mktemp("stack") / "home"),
-        "PERENNIAL_USE_CASES": str(USE_CASES),
+        "PERENNIAL_HOME": str(folder / "home"),
+        "PERENNIAL_USE_CASES": str(folder / "use_cases"),
         "PERENNIAL_AIRFLOW_PORT": str(airflow),
         "PERENNIAL_MLFLOW_PORT": str(mlflow),
         "PERENNIAL_SMTP_PORT": str(smtp),
@@ -51,19 +61,54 @@ def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting
     load_settings.cache_clear()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def layout(stack_settings: Settings) -> Iterator[Layout]:
-    """Return the layout of the running stack; it is stopped after the file's last test, whatever happened."""
+    """Return the layout of the running stack; it is stopped after the last test, whatever happened."""
     try:
         yield stack.up(stack_settings, steps=Steps())
     finally:
         stack.down(stack_settings)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def airflow(layout: Layout) -> Airflow:
     """Return a client that is logged in as the engineer."""
     return Airflow(layout)
+
+
+@pytest.fixture(scope="session")
+def demo(layout: Layout) -> Demo:
+    """Return the demonstration's steps over the small use case."""
+    load_settings.cache_clear()  # the stack has written stack.env by now
+    plan = Plan(load_use_case("coupons"), datetime.now(UTC).date() - timedelta(days=1))
+    return Demo(plan, layout, Steps(), load_settings())
+
+
+@pytest.fixture
+def browser(layout: Layout, program: Callable[[str], str], tmp_path: Path) -> Browser:
+    """Return an opener of Airflow's pages in Chromium, logged in as somebody."""
+    from playwright.sync_api import Page, sync_playwright
+
+    chromium = program("chromium")
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+
+    @contextmanager
+    def opened(login: str) -> Iterator[Page]:
+        with sync_playwright() as playwright:
+            context = playwright.chromium.launch_persistent_context(
+                tmp_path / "profile", executable_path=chromium, args=[*quiet, *sandbox],
+                viewport={"width": 1400, "height": 900},
+            )  # fmt: skip
+            page = context.new_page()
+            page.goto(f"{layout.airflow_url}/dags")
+            page.fill("input[name=username]", login)
+            page.fill("input[name=password]", credentials.passwords(layout)[login])
+            page.click("button[type=submit]")
+            yield page
+            context.close()
+
+    return opened
 
 
 @pytest.fixture(scope="session")

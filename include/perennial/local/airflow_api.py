@@ -21,6 +21,7 @@ RECOVERY_SECONDS = 30.0
 REPEATABLE = {"GET", "PATCH"}
 ENDED = {"success", "failed"}
 AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}
+AWAITING = "awaiting_input"
 LOGIN = "engineer"
 
 
@@ -158,7 +159,7 @@ class Airflow:
                 busy = ", ".join(f"{task} {state}" for task, state in states.items() if state not in AT_REST)
                 bar.advance_to(sum(state in AT_REST for state in states.values()), total=len(states), note=busy)
             time.sleep(POLL_SECONDS)
-            run = Run.of(self.ask("GET", f"/dags/{run.dag}/dagRuns/{run.id}"))
+            run = self.run(run)
         return run
 
     def await_success(self, run: Run, *, bar: Bar | None = None, seconds: float = 900) -> Run:
@@ -223,6 +224,35 @@ class Airflow:
         page = f"{self.layout.airflow_url}/dags/{run.dag}/runs/{run.id}"
         logs = list(self._logs_of_failures(run))
         return f"see {page}" + (f" and {logs[0]}" if logs else "")
+
+    def question(self, run: Run, task: str) -> dict[str, Any]:
+        """Return what people are asked by a task of a run, with the answer where there is one; empty before it asks."""
+        answer = self.ask("GET", f"/dags/{run.dag}/dagRuns/{run.id}/hitlDetails", params={"task_id": task})
+        return dict(next(iter(answer["hitl_details"]), {}))
+
+    def await_question(self, run: Run, task: str, *, bar: Bar | None = None, seconds: float = 600) -> dict[str, Any]:
+        """Wait until a task asks and nobody has answered; empty where the run ends before it does."""
+        deadline = time.monotonic() + seconds
+        while run.state not in ENDED:
+            states = self.task_states(run)
+            if states.get(task) == AWAITING and not (asked := self.question(run, task)).get("response_received", True):
+                return asked
+            if time.monotonic() > deadline:
+                raise SetupError(f"{run.dag} run {run.id} asks nobody after {seconds:.0f} s; {self.place(run)}")
+            if bar is not None:
+                bar.advance_to(sum(state in AT_REST for state in states.values()), total=len(states))
+            time.sleep(POLL_SECONDS)
+            run = self.run(run)
+        return {}
+
+    def answer(self, run: Run, task: str, *chosen: str, **form: Any) -> None:
+        """Answer what a task asks, as the person who is logged in; a second answer is refused."""
+        path = f"/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task}/-1/hitlDetails"
+        self.ask("PATCH", path, json={"chosen_options": list(chosen), "params_input": form})
+
+    def run(self, run: Run) -> Run:
+        """Return a run as it is now."""
+        return Run.of(self.ask("GET", f"/dags/{run.dag}/dagRuns/{run.id}"))
 
     def results(self, run: Run, task: str) -> dict[str, Any]:
         """Return the record that a task of a run handed on, empty where it was skipped."""

@@ -24,6 +24,8 @@ from perennial.spec import UseCase
 
 SCORED_DAYS = 20
 INJECTED_DAYS = 7
+APPROVAL = "approve"
+REASON = "Demonstration: its gates are passed, and the report looks right."
 # Daily runs beside each other; more than the cores, because a slot also stays busy while nothing is computed.
 AT_ONCE = 6
 
@@ -66,6 +68,7 @@ class Outcome:
     """What the steps found; the summary is made of it."""
 
     champion: dict[str, Any] = field(default_factory=dict)
+    approval: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     request: dict[str, Any] = field(default_factory=dict)
@@ -126,17 +129,20 @@ class Demo:
     def train_first(self) -> None:
         """Train until there is a champion; its gates decide, as ever."""
         promotion = self.plan.dag("model_promotion")
-        runs = self.airflow.runs(promotion, state="success")
+        runs = [run for run in self.airflow.runs(promotion, state="success") if self._promoted(run)]
         if not runs:
             begun = datetime.now(UTC)
-            with self.steps.step("Train the first model") as bar:
-                training = self.plan.dag("continuous_training")
-                run = self.airflow.trigger(training, conf={"as_of": str(self.plan.as_of)})
-                self.airflow.await_success(run, bar=bar)
+            asking = self.airflow.runs(promotion, state="running")  # of a demonstration that was cut off
+            if not asking:
+                with self.steps.step("Train the first model") as bar:
+                    training = self.plan.dag("continuous_training")
+                    run = self.airflow.trigger(training, conf={"as_of": str(self.plan.as_of)})
+                    self.airflow.await_success(run, bar=bar)
             with self.steps.step("Hold it against its gates, promote") as bar:
-                run = self.airflow.await_new_run(promotion, since=begun, bar=bar)
-                runs = [self.airflow.await_success(run, bar=bar)]
+                run = asking[0] if asking else self.airflow.await_new_run(promotion, since=begun, bar=bar)
+                runs = [self.airflow.await_success(self._decided(run, bar=bar), bar=bar)]
         self.outcome.champion = self.airflow.results(runs[0], "evaluate")
+        self.outcome.approval = self.airflow.question(runs[0], APPROVAL) if self.plan.case.human_approval else {}
 
     def score_days(self) -> None:
         """Score the newest days with the champion."""
@@ -183,12 +189,26 @@ class Demo:
             self.airflow.await_success(run, bar=bar)
         with self.steps.step("Hold the challenger against its gates") as bar:
             run = self.airflow.await_new_run(self.plan.dag("model_promotion"), since=self.seen_at, bar=bar)
-            run = self.airflow.await_run(run, bar=bar)
+            run = self.airflow.await_run(self._decided(run, bar=bar), bar=bar)
         self._tell_retraining(run)
+
+    def _decided(self, run: Run, *, bar: Bar) -> Run:
+        """Approve a promotion where people have to: as a second person, over REST, once the gates are passed."""
+        rules = self.plan.case.human_approval
+        if rules is not None and self.airflow.await_question(run, APPROVAL, bar=bar):
+            bar.advance_to(0, note=f"{rules.approvers[0]} approves")
+            Airflow(self.layout, login=rules.approvers[0]).answer(run, APPROVAL, "Approve", reason=REASON)
+        return run
+
+    def _promoted(self, run: Run) -> bool:
+        """Tell whether a run of the promotion has led to a champion; one that people rejected ends well without."""
+        return self.airflow.task_states(run).get("promote") == "success"
 
     def _tell_retraining(self, run: Run) -> None:
         report = self.airflow.results(run, "evaluate")
-        if run.state == "success":
+        if run.state == "success" and not self._promoted(run):
+            self.outcome.retrained = f"version {report['version']} passed its gates, and people rejected it"
+        elif run.state == "success":
             self.outcome.champion = report
             self.outcome.retrained = f"version {report['version']} passed its gates and is champion"
         elif self.airflow.task_states(run).get("evaluate") == "failed":

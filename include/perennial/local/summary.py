@@ -78,6 +78,9 @@ def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:
             yield f"  {name}", ", ".join(f"{who} {value:,.3f}" for who, value in values.items())
     gates = ", ".join(gate["name"] for gate in report["results"])
     yield "  gates passed", gates
+    if outcome.approval:
+        who, form = outcome.approval["responded_by_user"]["name"], outcome.approval["params_input"]
+        yield "  approved by", f"{who}, over REST: {form['reason']}"
 
 
 def _monitoring(outcome: Outcome, layout: Layout) -> Iterator[tuple[str, str]]:

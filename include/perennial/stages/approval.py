@@ -71,7 +71,7 @@ def run(case: UseCase, answer: Answer, adapters: Adapters, *, asked: Asked, now:
         report={EVALUATION: asked.evaluation, STARTERS: list(asked.starters)},
     )  # fmt: skip
     if answer.rejects:
-        said = f"rejected: {answer.reason}" if answer.who else f"nobody answered in {rules.timeout_days} days"
+        said = f"rejected: {answer.reason}" if answer.who else f"nobody answered in {rules.timeout_days:g} days"
         return adapters.ledger.add(replace(entry, action="refused", reason=f"approval: {said}"))
     try:
         evaluated = _refuse_overtaken(case, shown, asked)

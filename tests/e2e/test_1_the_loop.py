@@ -1,11 +1,13 @@
-"""The live stack from its start to its stop; the tests tell one story, in the order they stand here."""
+"""The live stack from its start to a model that is monitored; the tests tell one story, in the order they stand here.
+
+The files of this folder are its chapters, on one stack: `test_2_decisions` goes on from here.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,40 +16,22 @@ import httpx
 import psutil
 import pyarrow as pa
 import pytest
+from conftest import Browser
+from live import await_mails, await_true
 from perennial.adapters import Adapters
-from perennial.catalog import load_use_case
 from perennial.io import rows
 from perennial.io.lake import Lake
-from perennial.local import credentials, postgres, stack
+from perennial.local import credentials, stack
 from perennial.local.airflow_api import Airflow
-from perennial.local.demo import Demo, Plan
+from perennial.local.demo import Demo
 from perennial.local.layout import Layout
-from perennial.local.mailbox import Mail, mails
+from perennial.local.mailbox import mails
 from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
-from perennial.settings import Settings, load_settings
 from perennial.stages import quarantine
 
-# `make test` gives a file to one worker, in its order: all of these run on one live stack.
+# `make test` gives this folder to one worker, in its order: all of it runs on one live stack.
 pytestmark = pytest.mark.e2e
-
-MAIL_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def demo(layout: Layout) -> Demo:
-    """Return the demonstration's steps over the small use case."""
-    load_settings.cache_clear()  # the stack has written stack.env by now
-    plan = Plan(load_use_case("coupons"), datetime.now(UTC).date() - timedelta(days=1))
-    return Demo(plan, layout, Steps(), load_settings())
-
-
-def await_mails(layout: Layout, *, since: datetime) -> list[Mail]:
-    """Return the mails caught since then, as soon as there is one."""
-    deadline = time.monotonic() + MAIL_SECONDS
-    while not (found := mails(layout.mail, since=since)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return found
 
 
 def test_everything_is_healthy_and_listens_on_this_machine_only(layout: Layout) -> None:
@@ -162,14 +146,6 @@ def test_a_crashed_process_comes_back(layout: Layout) -> None:
     await_true(lambda: supervisor.states()["scheduler"]["statename"] == "RUNNING")
 
     assert supervisor.states()["scheduler"]["pid"] != old.pid
-
-
-def await_true(condition: Callable[[], bool], *, seconds: float = 60) -> None:
-    """Wait until something is so; the assertion fails where it does not become so."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert condition()
 
 
 def test_postgres_killed_during_a_backfill_heals(demo: Demo, layout: Layout, airflow: Airflow) -> None:
@@ -298,27 +274,9 @@ def test_refused_rows_are_redriven_from_a_form(demo: Demo, airflow: Airflow) -> 
     assert quarantine.listed(case, adapters) == ()
 
 
-def test_the_models_page_shows_the_champion(
-    layout: Layout, pictures: Path, program: Callable[[str], str], tmp_path: Path
-) -> None:
+def test_the_models_page_shows_the_champion(layout: Layout, browser: Browser, pictures: Path) -> None:
     """A person who logs in finds the use case and its champion under Models; pictures are kept."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = program("chromium")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile",
-            executable_path=chromium,
-            args=[*quiet, *sandbox],
-            viewport={"width": 1400, "height": 900},
-        )
-        page = context.new_page()
-        page.goto(f"{layout.airflow_url}/dags")
-        page.fill("input[name=username]", "viewer")
-        page.fill("input[name=password]", credentials.passwords(layout)["viewer"])
-        page.click("button[type=submit]")
+    with browser("viewer") as page:
         page.wait_for_selector("text=coupons · 1 build features", timeout=30_000)
         page.screenshot(path=pictures / "dags.png")
         page.goto(f"{layout.airflow_url}/plugin/models")
@@ -326,49 +284,6 @@ def test_the_models_page_shows_the_champion(
         frame.locator("text=coupons").first.wait_for(timeout=30_000)
         page.screenshot(path=pictures / "models.png")
         text = frame.locator("body").inner_text()
-        context.close()
 
     assert "coupons" in text
     assert "drifted" in text.lower()
-
-
-def test_stopping_leaves_no_process_and_keeps_the_data(layout: Layout, stack_settings: Settings) -> None:
-    """`down` ends everything without force; logins and lake are still there."""
-    pids = [process.pid for process in Supervisor(layout).members()]
-    backends = [process.pid for process in psutil.process_iter() if str(layout.postgres) in " ".join(_words(process))]
-
-    killed = stack.down(stack_settings)
-
-    assert killed == []
-    assert [pid for pid in [*pids, *backends] if _lives(pid)] == []
-    assert stack.status(stack_settings) == {}
-    assert layout.passwords.exists()
-    assert (postgres.binaries() / "postgres").exists()
-
-
-def _lives(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits for its parent to take notice does not."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_supervisor_leaves_no_process(layout: Layout, stack_settings: Settings, number: int) -> None:
-    """The stack starts again with its data; SIGTERM and SIGINT end all of it like `down`."""
-    stack.up(stack_settings, steps=Steps())
-    supervisor = Supervisor(layout)
-    pids = [process.pid for process in supervisor.members()]
-    os.kill(int(layout.session_file.read_text()), number)
-
-    await_true(lambda: not supervisor.members())
-
-    assert [pid for pid in pids if _lives(pid)] == []
