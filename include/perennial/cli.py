@@ -16,7 +16,15 @@ from perennial import catalog, chunks
 from perennial.adapters import Adapters
 from perennial.commands import checks, data, governance, reproduction, sources
 from perennial.commands.printing import progress_bars, show_json, who
-from perennial.errors import DataError, GateFailedError, NotReproducedError, PerennialError, SpecError, TamperedError
+from perennial.errors import (
+    DataError,
+    GateFailedError,
+    NotReproducedError,
+    PerennialError,
+    RefusedError,
+    SpecError,
+    TamperedError,
+)
 from perennial.local.commands import app as stack_commands
 from perennial.records import Window
 from perennial.spec import UseCase
@@ -159,6 +167,7 @@ def run_loop(
 ) -> None:
     """Run the whole loop without Airflow, from the days of the sources to the decision on a retraining."""
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
+    by_gates = _with_nobody_to_ask(spec, adapters)
     adapters.ledger.upgrade()
     last = end.date()
     days = tuple(Window.ending(last, days=(last - start.date()).days + 1).days()) if start <= end else ()
@@ -172,11 +181,30 @@ def run_loop(
         trained = train.run(spec, last, adapters, run=RUN, reason="by hand", progress=told)
         report = evaluate.run(spec, adapters, version=trained.version, now=_now(), who=who(), run=RUN)
         report.raise_if_failed()
-        promoted = promote.run(spec, trained.version, adapters, who=who(), reason="perennial run", now=_now(), run=RUN)
+        promoted = promote.run(
+            by_gates, trained.version, adapters, who=who(), reason="perennial run", now=_now(), run=RUN
+        )
         scored = score.run(spec, last, adapters, run=RUN)
         found = monitor.run(spec, last, adapters, run=RUN, now=_now())
         decided = retrain.run(spec, last, adapters, now=_now())
     show_json((report, promoted, scored, found, decided))
+
+
+def _with_nobody_to_ask(case: UseCase, adapters: Adapters) -> UseCase:
+    """Return the use case as a home of its own walks it: a ledger that nobody shares decides nothing in production.
+
+    Raises:
+        RefusedError: people approve its promotions, and the ledger is one that others share.
+    """
+    if case.human_approval is None:
+        return case
+    if adapters.settings.ledger_url is not None:
+        raise RefusedError(
+            f"{case.name} is promoted with the approval of {', '.join(case.human_approval.approvers)} only, and this "
+            f"ledger is one that others share: start {case.name}__continuous_training in Airflow, which leads to the "
+            "question. By the gates alone the loop runs in a home of its own: PERENNIAL_HOME=/tmp/alone perennial run."
+        )
+    return case.model_copy(update={"approval": "automatic"})
 
 
 def _newest_snapshot(case: UseCase, adapters: Adapters) -> date:

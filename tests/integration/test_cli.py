@@ -114,10 +114,9 @@ def test_what_auditors_and_operations_ask_has_its_command(perennial, tmp_path):
 
 
 def test_where_people_approve_a_shell_promotes_nothing_and_names_the_dag(perennial, tmp_path):
-    """A dry run says who has to, and leaves no entry; the refusal is one."""
-    toy.write_shop(tmp_path / "use_cases")
-    assert perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18").returncode == 0
+    """A dry run says who has to, and leaves no entry; the refusal is one. A loop in a home of its own asks nobody."""
     toy.write_shop(tmp_path / "use_cases", declared=toy.spec(approval={"approvers": ["ann"]}))
+    assert perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18").returncode == 0
     assert perennial("train", "shop").returncode == 0
     assert perennial("evaluate", "shop").returncode == 0
     before = perennial("ledger", "show", "shop", "--json").stdout
@@ -134,6 +133,17 @@ def test_where_people_approve_a_shell_promotes_nothing_and_names_the_dag(perenni
     assert "the approval of ann only" in refused.stderr
     assert "start shop__model_promotion" in refused.stderr
     assert (newest["action"], newest["to_version"]) == ("refused", "2")
+
+
+def test_a_loop_over_a_shared_ledger_goes_around_no_approver(perennial, tmp_path, monkeypatch):
+    """It is refused before anything is computed, with the way that leads to the question."""
+    toy.write_shop(tmp_path / "use_cases", declared=toy.spec(approval={"approvers": ["ann"]}))
+    monkeypatch.setenv("PERENNIAL_LEDGER_URL", f"sqlite:///{tmp_path / 'shared.db'}")
+    refused = perennial("run", "shop", "--from", "2026-01-16", "--to", "2026-02-18")
+
+    assert refused.returncode == 2
+    assert "start shop__continuous_training in Airflow" in refused.stderr
+    assert not (tmp_path / "shared.db").exists()
 
 
 WRONG = [
