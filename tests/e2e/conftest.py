@@ -6,13 +6,13 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
+from live import Browser
 from perennial.catalog import load_use_case
 from perennial.local import credentials, stack
 from perennial.local.airflow_api import Airflow
@@ -21,7 +21,6 @@ from perennial.local.layout import Layout
 from perennial.local.steps import Steps
 from perennial.settings import Settings, load_settings
 
-Browser = Callable[[str], AbstractContextManager[Any]]
 USE_CASES = Path(__file__).parent / "use_cases"
 CHECKOUT = Path(__file__).parents[2]
 

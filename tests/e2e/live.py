@@ -1,14 +1,18 @@
-"""Waiting for what a live stack does by itself."""
+"""Waiting for what a live stack does by itself, and looking at its pages."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
 from perennial.local.layout import Layout
 from perennial.local.mailbox import Mail, mails
 
+# Opens Airflow's pages, logged in as somebody.
+Browser = Callable[[str], AbstractContextManager[Any]]
 MAIL_SECONDS = 30.0
 
 

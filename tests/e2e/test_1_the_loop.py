@@ -16,8 +16,7 @@ import httpx
 import psutil
 import pyarrow as pa
 import pytest
-from conftest import Browser
-from live import await_mails, await_true
+from live import Browser, await_mails, await_true
 from perennial.adapters import Adapters
 from perennial.io import rows
 from perennial.io.lake import Lake

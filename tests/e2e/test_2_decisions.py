@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import Browser
 from decisions import Desk
-from live import await_mails, await_true
+from live import Browser, await_mails, await_true
 from perennial.adapters import Adapters
 from perennial.errors import RefusedError
 from perennial.local.airflow_api import Airflow
