@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TASK = "approve"
 REASON = "reason"
+# Airflow 3.3 takes a task for failed whose answer comes before the scheduler has heard that it waits: it asks again.
+ASK_AGAIN = timedelta(seconds=5)
 
 
 def asked(case: UseCase, version: Any) -> list[ApproveOperator]:
@@ -40,7 +42,7 @@ def asked(case: UseCase, version: Any) -> list[ApproveOperator]:
     )
     approve = ApproveOperator(
         task_id=TASK, task_display_name="Wait for approval", case=case.name, version=version,
-        response_timeout=timedelta(days=rules.timeout_days), assigned_users=assignees(rules),
+        response_timeout=timedelta(days=rules.timeout_days), assigned_users=assignees(rules), retry_delay=ASK_AGAIN,
     )  # fmt: skip
     return [approve]
 

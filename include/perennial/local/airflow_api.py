@@ -18,6 +18,7 @@ from perennial.local.steps import Bar
 
 POLL_SECONDS = 1.0
 RECOVERY_SECONDS = 30.0
+HEARD_SECONDS = 8.0
 REPEATABLE = {"GET", "PATCH"}
 ENDED = {"success", "failed"}
 AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}
@@ -231,12 +232,17 @@ class Airflow:
         return dict(next(iter(answer["hitl_details"]), {}))
 
     def await_question(self, run: Run, task: str, *, bar: Bar | None = None, seconds: float = 600) -> dict[str, Any]:
-        """Wait until a task asks and nobody has answered; empty where the run ends before it does."""
-        deadline = time.monotonic() + seconds
+        """Wait until a task asks and nobody has answered; empty where the run ends before it does.
+
+        Airflow 3.3 loses an answer that comes before its scheduler has heard that the task waits, and asks again.
+        """
+        deadline, asking = time.monotonic() + seconds, 0.0
         while run.state not in ENDED:
             states = self.task_states(run)
             if states.get(task) == AWAITING and not (asked := self.question(run, task)).get("response_received", True):
-                return asked
+                asking = asking or time.monotonic()
+                if time.monotonic() - asking >= HEARD_SECONDS:
+                    return asked
             if time.monotonic() > deadline:
                 raise SetupError(f"{run.dag} run {run.id} asks nobody after {seconds:.0f} s; {self.place(run)}")
             if bar is not None:

@@ -195,9 +195,10 @@ class Demo:
     def _decided(self, run: Run, *, bar: Bar) -> Run:
         """Approve a promotion where people have to: as a second person, over REST, once the gates are passed."""
         rules = self.plan.case.human_approval
-        if rules is not None and self.airflow.await_question(run, APPROVAL, bar=bar):
-            bar.advance_to(0, note=f"{rules.approvers[0]} approves")
-            Airflow(self.layout, login=rules.approvers[0]).answer(run, APPROVAL, "Approve", reason=REASON)
+        if rules is None or not self.airflow.await_question(run, APPROVAL, bar=bar):
+            return run
+        bar.advance_to(0, note=f"{rules.approvers[0]} approves")
+        Airflow(self.layout, login=rules.approvers[0]).answer(run, APPROVAL, "Approve", reason=REASON)
         return run
 
     def _promoted(self, run: Run) -> bool:
