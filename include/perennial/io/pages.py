@@ -92,7 +92,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": number, "figure": figure, "moment": moment, "words": words, "cell": cell, "duration": duration, "address": address,
+        "number": number, "figure": figure, "moment": moment, "words": words, "cell": cell,
+        "duration": duration, "address": address,
     }  # fmt: skip
     return environment
 

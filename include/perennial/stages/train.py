@@ -108,10 +108,7 @@ def run(
     steps.done("register")
     log.info("%s version %s: %s wins, holdout %s", case.name, number, outcome.winner.recipe.name, outcome.final.metrics)
     return TrainRecord(
-        case=case.name,
-        as_of=as_of,
-        version=number,
-        run_id=open_run.run_id,
+        case=case.name, as_of=as_of, version=number, run_id=open_run.run_id,
         winner=outcome.winner.recipe.name,
         candidates=children,
         holdout=outcome.final.metrics,
@@ -383,7 +380,7 @@ def _link(case: UseCase, adapters: Adapters, open_run: TrainingRun, *, version: 
 def _enter(
     case: UseCase, as_of: date, adapters: Adapters, report: Json, *, version: str, run: str, reason: str
 ) -> None:
-    """Write the training with its manifest and its cost into the ledger, and its card; its moment is the end of the day `as_of`."""
+    """Enter the training with its manifest and its cost, at the end of the day `as_of`, and write the first card."""
     at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
     adapters.ledger.add(
         Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of, report=report)
