@@ -337,6 +337,10 @@ class FakeRegistry(Registry):
             raise RegistryError(f"MLflow at memory could not read {name} of {model} version {version}.")
         return kept[name]
 
+    def keep(self, model: str, version: str, files: Mapping[str, bytes]) -> None:
+        """Keep further files."""
+        self.runs[self.load(model, version).run_id].files(files)
+
     def sample(self, run_id: str) -> pa.Table:
         """Return the kept sample."""
         import pyarrow.parquet as pq

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perennial import cards
-from perennial.cards import Facts, Rate
-from perennial.errors import LedgerError, RegistryError
+from perennial.cards import Card, Facts, Rate
+from perennial.errors import DataError, LedgerError, RegistryError
 from perennial.io import cardpage, pages
 from perennial.io.profilepage import replaced
 from perennial.spec import UseCase
@@ -45,12 +45,13 @@ def write(name: str, version: str, adapters: Adapters, *, case: UseCase | None) 
         case: as it is declared now, None where it is gone.
 
     Raises:
+        DataError: the manifest, or a report of the ledger, lacks what every training and evaluation keeps.
         LedgerError: the ledger does not answer.
         RegistryError: MLflow does not answer.
         OSError: the folder of pages cannot be written.
     """
     settings = adapters.settings
-    made = cards.card(_facts(name, version, adapters, case))
+    made = _card(_facts(name, version, adapters, case))
     html = cardpage.page(made, calibration=_picture(name, version, adapters))
     markdown = cardpage.markdown(made, airflow_url=settings.airflow_url)
     path = cards.path(name, version)
@@ -65,7 +66,7 @@ def keep(name: str, version: str, adapters: Adapters, *, case: UseCase | None) -
     try:
         for each in _concerned(name, version, adapters):
             write(name, each, adapters, case=case)
-    except (LedgerError, RegistryError, OSError) as error:
+    except (DataError, LedgerError, RegistryError, OSError) as error:
         log.warning("%s version %s: its card is not written, the next entry writes it: %s", name, version, error)
 
 
@@ -76,6 +77,17 @@ def _concerned(name: str, version: str, adapters: Adapters) -> tuple[str, ...]:
     followed = reigns[-1].from_version if reigns and reigns[-1].to_version == version else None
     before = known[known.index(version) - 1] if version in known[1:] else None
     return tuple(each for each in dict.fromkeys((followed, before, version)) if each in known)
+
+
+def _card(facts: Facts) -> Card:
+    try:
+        return cards.card(facts)
+    except (KeyError, ValueError) as error:  # a manifest or a report that is not ours; pydantic's is a ValueError
+        told = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"{facts.case} version {facts.version} has no card: its manifest or a report of it in the ledger cannot be "
+            f"read ({told}). Look at them: perennial ledger show {facts.case} --json."
+        ) from error
 
 
 def _facts(name: str, version: str, adapters: Adapters, case: UseCase | None) -> Facts:
