@@ -330,6 +330,17 @@ class FakeRegistry(Registry):
         """Return the kept profile."""
         return json.loads(self.runs[run_id].kept["reference_profile.json"])
 
+    def file(self, model: str, version: str, name: str) -> bytes:
+        """Return a kept file."""
+        kept = self.runs[self.load(model, version).run_id].kept
+        if name not in kept:
+            raise RegistryError(f"MLflow at memory could not read {name} of {model} version {version}.")
+        return kept[name]
+
+    def keep(self, model: str, version: str, files: Mapping[str, bytes]) -> None:
+        """Keep further files."""
+        self.runs[self.load(model, version).run_id].files(files)
+
     def sample(self, run_id: str) -> pa.Table:
         """Return the kept sample."""
         import pyarrow.parquet as pq
@@ -399,6 +410,8 @@ class FakeSettings:
     pages_root: Path
     code_version: str = "abc123"
     airflow_url: str = "http://airflow"
+    compute_rate: float | None = None
+    compute_currency: str = "USD"
 
 
 class FakeAdapters:

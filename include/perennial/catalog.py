@@ -64,6 +64,14 @@ def load_use_case(name: str) -> UseCase:
     return _in_one_place(case, settings.live_connections)
 
 
+def declared_today(name: str) -> UseCase | None:
+    """Return the use case as it is declared now, None where its folder is gone or cannot be loaded."""
+    try:
+        return load_use_case(name)
+    except SpecError:
+        return None
+
+
 def check_live() -> None:
     """Refuse PERENNIAL_LIVE where it names what is no connection: the files would be read, and nobody told.
 

@@ -1,4 +1,7 @@
-"""How a use case's models are trained and watched, as declared; how they are judged stands in `perennial.judging`."""
+"""How a use case's models are trained and watched, and what is said of them, as declared.
+
+How they are judged stands in `perennial.judging`.
+"""
 
 from __future__ import annotations
 
@@ -180,3 +183,14 @@ class Retraining(Strict):
 
     cooldown_days: Annotated[int, Field(ge=0, description="days between two requests")] = 7
     min_new_days: Annotated[int, Field(ge=0, description="days of labels that matured since the last training")] = 1
+
+
+class CardText(Strict):
+    """What a team says of its models on their cards; nothing of it decides a row, a number or a promotion."""
+
+    owner: Annotated[str, Field(min_length=1, description="who answers for the models: a team or a role, with address")]
+    purpose: Annotated[str, Field(min_length=1, description="what is predicted, and which decision it is for")]
+    intended_use: str = Field("", description="who may use the scores for what, and what they must not be used for")
+    limits: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="what is known to be missing or wrong"
+    )

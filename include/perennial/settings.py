@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     data: Path | None = Field(None, description="what {data} in a source's path stands for; default <home>/data")
     personal_key: SecretStr | None = Field(None, description="key of the hash that replaces personal data")
 
+    compute_rate: float | None = Field(None, ge=0, description="price of a CPU hour; without it cards show no money")
+    compute_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="what compute_rate is counted in")
+
     live: str = Field("", description="connections, by commas, that are read instead of the files declared beside them")
 
     @property

@@ -38,6 +38,7 @@ from perennial.modelling import (
     MONEY,
     Baseline,
     Candidate,
+    CardText,
     LabelKind,
     Monitoring,
     Performance,
@@ -60,6 +61,7 @@ __all__ = [
     "BaselineGate",
     "BehaviourGate",
     "Candidate",
+    "CardText",
     "ChampionGate",
     "FairnessGate",
     "Features",
@@ -227,6 +229,7 @@ class UseCase(Strict):
     retraining: Retraining = Retraining()
     alerts: Alerts
     approval: Approval = "automatic"
+    card: CardText | None = Field(None, description="what the model cards say beside what is measured")
     stale: Literal["show", "rebuild"] = Field(
         "show", description="days whose sources changed: only show them, or rebuild those within lateness daily"
     )
@@ -330,10 +333,10 @@ class UseCase(Strict):
         return self._texts[name]
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 over the spec and the text of its files: the version of what was declared."""
+        """Return a SHA-256 over the spec, but for the words of its card, and the text of its files."""
         # Where nothing is declared the key is left out: specs of before it keep their fingerprint.
         optional = {name for name in ("strong", "attributes") if not getattr(self.features, name)}
-        left_out = {"features": optional} if optional else None
+        left_out: dict[str, Any] = {"card": True} | ({"features": optional} if optional else {})
         declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 

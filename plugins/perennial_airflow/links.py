@@ -41,8 +41,29 @@ class PageLink(BaseOperatorLink):
         from perennial.io.pages import address
         from perennial.settings import load_settings
 
-        page = page_of(XCom.get_value(ti_key=ti_key, key=RETURNED), self.field)
+        page = self.page_in(XCom.get_value(ti_key=ti_key, key=RETURNED))
         return address(load_settings().airflow_url, page) if page else ""
+
+    def page_in(self, returned: Any) -> str | None:
+        """Return the page that the task has named in what it returned."""
+        return page_of(returned, self.field)
+
+
+class CardLink(PageLink):
+    """A button to the card of the version that the task's record is about; nowhere where it could not be written."""
+
+    def __init__(self) -> None:
+        super().__init__("Model card", field="card")
+
+    def page_in(self, returned: Any) -> str | None:
+        """Return the card of the record's version, if it is there."""
+        from perennial.cards import path
+        from perennial.settings import load_settings
+
+        if not returned:
+            return None
+        page = path(returned["case"], returned["version"])
+        return page if (load_settings().pages_root / page).is_file() else None
 
 
 def page_of(returned: Any, field: str) -> str | None:

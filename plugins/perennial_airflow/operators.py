@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context, timezone
 from airflow.sdk.exceptions import AirflowSkipException
 from perennial.errors import DataError
 
-from perennial_airflow.links import PageLink
+from perennial_airflow.links import CardLink, PageLink
 from perennial_airflow.partitions import (
     day_of,
     is_backfill,
@@ -127,7 +127,7 @@ class EvaluateOperator(StageOperator):
     The report's keys are XComs of their own, so that `evaluate.output["version"]` works.
     """
 
-    operator_extra_links: Collection[BaseOperatorLink] = (PageLink("Gate report", field="page"),)
+    operator_extra_links: Collection[BaseOperatorLink] = (PageLink("Gate report", field="page"), CardLink())
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(multiple_outputs=True, **kwargs)
@@ -153,6 +153,7 @@ class PromoteOperator(StageOperator):
     """
 
     template_fields: Sequence[str] = ("case", "version")
+    operator_extra_links: Collection[BaseOperatorLink] = (CardLink(),)
 
     def __init__(self, *, version: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -9,6 +9,7 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from fakes import FakeRegistry
 from perennial.approving import Answer
 from perennial.errors import MailError, RefusedError
 from perennial.io.ledger import Entry, Ledger
@@ -37,6 +38,7 @@ def case(case: UseCase) -> UseCase:
 def ledger(adapters, tmp_path, now) -> Ledger:
     """Put a real ledger in the adapters, with the evaluation of version 7 in the context's run."""
     adapters.ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    adapters.registry = FakeRegistry()  # knows no version, so that no card is written
     result = GateResult("roc_auc at least 0.6", 0.7, 0.6, 0.1)
     report = GateReport("toy", "7", "5", DAY, (result,), {}, Window.of_day(DAY), 100).to_json()
     adapters.ledger.add(
@@ -84,6 +86,8 @@ def test_the_form_shows_the_gates_and_wants_a_reason(ledger, requests, make_task
 
     assert request["subject"] == "Promote toy version 7 to champion, in place of version 5?"
     assert "| roc_auc at least 0.6 | passed | 0.700 | 0.600 | 0.100 |" in request["body"]
+    assert "[Model card](" in request["body"]
+    assert "/perennial/pages/cards/toy/version-7.html)" in request["body"]
     assert request["assigned_users"] == [{"id": "ann", "name": "ann"}, {"id": "bob", "name": "bob"}]
     assert (request["options"], request["defaults"]) == (["Approve", "Reject"], ["Reject"])
     assert request["params"]["reason"]["schema"]["type"] == "string"

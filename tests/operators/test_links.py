@@ -61,6 +61,24 @@ def test_without_a_page_there_is_no_address(record: Any, returns: Any):
     assert task.operator_extra_links[0].get_link(task, ti_key=KEY) == ""
 
 
+@pytest.mark.parametrize("operator", [operators.EvaluateOperator, operators.PromoteOperator])
+def test_evaluation_and_promotion_lead_to_the_card_of_their_version(operator, returns, address, monkeypatch, tmp_path):
+    """By case and version of the record; nowhere where the card could not be written, or the task has failed."""
+    monkeypatch.setenv("PERENNIAL_PAGES", str(tmp_path))
+    load_settings.cache_clear()
+    options = {"version": "7"} if operator is operators.PromoteOperator else {}
+    task = operator(task_id="task", case="toy", **options)
+    link = task.operator_extra_links[-1]
+    returns({"case": "toy", "version": "7"})
+    assert (link.name, link.get_link(task, ti_key=KEY)) == ("Model card", "")
+    (tmp_path / "cards" / "toy").mkdir(parents=True)
+    (tmp_path / "cards" / "toy" / "version-7.html").write_text("card")
+
+    assert link.get_link(task, ti_key=KEY) == f"{address}/perennial/pages/cards/toy/version-7.html"
+    returns(None)
+    assert link.get_link(task, ti_key=KEY) == ""
+
+
 def test_airflow_keeps_each_link_under_its_own_key():
     """The serialised DAG names the XCom; the user interface reads the address there."""
     from airflow.sdk import DAG
@@ -68,6 +86,8 @@ def test_airflow_keeps_each_link_under_its_own_key():
 
     with DAG(dag_id="linked", schedule=None) as dag:
         operators.TrainOperator(task_id="train", case="toy")
-    (task,) = DagSerialization.to_dict(dag)["dag"]["tasks"]
+        operators.EvaluateOperator(task_id="evaluate", case="toy")
+    train, evaluate = DagSerialization.to_dict(dag)["dag"]["tasks"]
 
-    assert task["__var"]["_operator_extra_links"] == {"Profile": "_link_profile"}
+    assert train["__var"]["_operator_extra_links"] == {"Profile": "_link_profile"}
+    assert evaluate["__var"]["_operator_extra_links"] == {"Gate report": "_link_page", "Model card": "_link_card"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +23,7 @@ class World:
     """Ledger, lake and registry of one promoted use case; each can be put out of order."""
 
     def __init__(self, case, finding) -> None:
-        self.settings = SimpleNamespace(mlflow="sqlite:///mlflow.db")
+        self.settings = SimpleNamespace(mlflow="sqlite:///mlflow.db", pages_root=Path("/nowhere"))
         self.finding = finding
         self.dead: set[str] = set()
         self.remembered: tuple[str, ...] = (case.name,)
@@ -139,6 +140,17 @@ def test_the_page_shows_each_use_case(world):
     assert 'href="/perennial/pages/toy/drift/2026-03-01.html"' in text
 
 
+def test_the_champion_leads_to_its_card_where_there_is_one(world, tmp_path):
+    """A champion of an earlier version of Perennial has none, and no dead link."""
+    client, address = mounted(logged_in=True), "/perennial/pages/cards/toy/version-7.html"
+    world.settings.pages_root = tmp_path
+    assert address not in client.get("/perennial/models").text
+    (tmp_path / "cards" / "toy").mkdir(parents=True)
+    (tmp_path / "cards" / "toy" / "version-7.html").write_text("card")
+
+    assert f'href="{address}">version 7</a>' in client.get("/perennial/models").text
+
+
 def test_a_metric_worse_than_its_baseline_is_marked(world):
     """Log loss is better when smaller: .4 against .3 is bad, while an AUC of .81 against .66 is good."""
     text = mounted(logged_in=True).get("/perennial/models").text
@@ -233,6 +245,17 @@ def test_a_report_is_shown_in_a_sandbox(pages):
     assert (answer.status_code, answer.text) == (200, "<p>report</p>")
     assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts")
     assert "allow-same-origin" not in answer.headers["content-security-policy"]
+
+
+def test_markdown_is_plain_text_behind_the_same_login(pages):
+    """Nothing in it becomes a page, whatever a browser guesses."""
+    (pages / "card.md").write_text("# <script>alert(1)</script>")
+    answer = mounted(logged_in=True).get("/perennial/pages/card.md")
+
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.text == "# <script>alert(1)</script>"
+    assert mounted(logged_in=False).get("/perennial/pages/card.md").status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from perennial import catalog, projection
+from perennial import carding, catalog, projection
 from perennial.adapters import Adapters
 from perennial.commands.printing import columns, show_json, who
 from perennial.errors import DataError, MailError, RefusedError, SetupError, TamperedError
@@ -18,7 +18,7 @@ from perennial.io.pages import moment
 from perennial.io.post import deliver
 from perennial.settings import connection
 from perennial.spec import UseCase
-from perennial.stages import audit, reigns, rollback, tell
+from perennial.stages import audit, reigns, reproduce, rollback, tell
 from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
@@ -131,6 +131,24 @@ def show_champion(
         show_json(found)
         return
     typer.echo(_told(found) if found else f"{case} had no champion at {moment(asked)}.")
+
+
+@app.command("card")
+def write_card(
+    model: Annotated[str, typer.Argument(metavar="CASE[@VERSION]", help="or CASE@ALIAS; a case alone is its champion")],
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print the card instead of where it lies")] = False,
+) -> None:
+    """Write the card of a version anew, as a page and as Markdown, and say where the page lies."""
+    adapters = Adapters.from_env()
+    name, version = reproduce.asked(model, adapters)
+    try:
+        made = carding.write(name, version, adapters, case=catalog.declared_today(name))
+    except OSError as error:
+        raise SetupError(
+            f"The card of {name} version {version} cannot be written: {error}. Check PERENNIAL_PAGES."
+        ) from error
+    typer.echo(made.markdown if markdown else made.html)
 
 
 def _told(reign: Reign) -> str:

@@ -15,7 +15,7 @@ import typer
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from perennial import catalog
+from perennial import carding, catalog
 from perennial.adapters import Adapters
 from perennial.commands.printing import columns, show_json, who
 from perennial.io import checkouts, processes
@@ -64,6 +64,7 @@ def reproduce_model(
         receipt = reproduce.run(
             name, version, adapters, rebuild=in_a_clean_process, code=commit, who=who(), now=datetime.now(UTC)
         )
+    carding.keep(name, version, adapters, case=catalog.declared_today(name))
     if as_json:
         show_json(receipt)
     else:

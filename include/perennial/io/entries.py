@@ -29,8 +29,9 @@ Action = Literal[
     "incident closed",
 ]
 CROWNING: tuple[Action, ...] = ("promoted", "rolled back")  # each makes `to_version` the champion
-# Keys of a report: of an evaluation, the fingerprint of what was evaluated; of an answer, the evaluation it is about.
-ARTIFACT, EVALUATION = "artifact", "evaluation"
+# Keys of a report: of an evaluation, the fingerprint of what was evaluated; of an answer, the evaluation it is about;
+# of a training and an evaluation, what they took.
+ARTIFACT, EVALUATION, COST = "artifact", "evaluation", "cost"
 PLAIN = ("case", "action", "who", "reason", "run", "from_version", "to_version", "day")
 
 metadata = sa.MetaData()

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from perennial import cards
 from perennial.io.pages import render
 from perennial.verdicts import GateReport, GateResult
 
@@ -37,7 +38,8 @@ def page(report: GateReport, *, title: str, pictures: Mapping[str, bytes]) -> st
     """
     encoded = {name: base64.b64encode(png).decode() for name, png in pictures.items()}
     rows = [(result, place(result)) for result in report.results]
-    return render("gates.html", report=report, title=title, rows=rows, pictures=encoded)
+    card = f"../../{cards.path(report.case, report.version)}"
+    return render("gates.html", report=report, title=title, rows=rows, pictures=encoded, card=card)
 
 
 def mail_table(report: GateReport) -> str:

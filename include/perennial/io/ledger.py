@@ -190,11 +190,15 @@ class Ledger:
         known = {row["verdict"] for row in self._all(told)}
         return tuple(entry for entry in map(entries.read, self._all(query)) if entry.topic not in known)
 
-    def history(self, case: str | None = None, *, limit: int = 100) -> tuple[Entry, ...]:
-        """Return the newest entries, of one use case or of all, newest first."""
+    def history(
+        self, case: str | None = None, *, version: str | None = None, limit: int | None = 100
+    ) -> tuple[Entry, ...]:
+        """Return the newest entries, of one use case or of all, or that name a version, newest first."""
         query = sa.select(_entries).order_by(_entries.c.id.desc()).limit(limit)
         if case is not None:
             query = query.where(_entries.c.case == case)
+        if version is not None:
+            query = query.where(sa.or_(_entries.c.from_version == version, _entries.c.to_version == version))
         return tuple(entries.read(row) for row in self._all(query))
 
     def check(self) -> LedgerCheck:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 ABSENT = "—"
+ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {sign: f"\\{sign}" for sign in "\\`*[]|"})
 
 
 def number(value: float | None) -> str:
@@ -22,6 +23,19 @@ def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return ABSENT
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+
+
+def figure(value: float | None) -> str:
+    """Return a figure to four digits, so that a small one is not shown as 0; what is below a millionth is 0.
+
+    >>> figure(-0.0001), figure(0.83654), figure(12345.6), figure(1e-9), figure(None)
+    ('-0.0001', '0.8365', '12,346', '0', '—')
+    """
+    if value is None or math.isnan(value):
+        return ABSENT
+    if abs(value) < 1e-6:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def moment(value: datetime | date | None) -> str:
@@ -38,6 +52,26 @@ def address(airflow_url: str, page: str) -> str:
     'http://airflow/perennial/pages/drift/toy/a%20b.html'
     """
     return f"{airflow_url.rstrip('/')}/perennial/pages/{quote(page)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the unit that people would take.
+
+    >>> duration(4.2), duration(300), duration(9000)
+    ('4.2 s', '5.0 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def cell(value: object) -> str:
+    r"""Return a text as Markdown shows it, on one line: nothing of it is a tag, a link, a picture or another column.
+
+    >>> cell("a|b <script> [c](d)")
+    'a\\|b &lt;script&gt; \\[c\\](d)'
+    """
+    return " ".join(str(value).split()).translate(ESCAPED)
 
 
 def words(name: str) -> str:
@@ -57,7 +91,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "moment": moment, "words": words}
+    environment.filters |= {
+        "number": number, "figure": figure, "moment": moment, "words": words, "cell": cell,
+        "duration": duration, "address": address,
+    }  # fmt: skip
     return environment
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from perennial import cards
 from perennial.io import gatepage
 from perennial.io.entries import ARTIFACT, Entry
 from perennial.io.mails import Mail, one_line
@@ -40,6 +41,7 @@ class Places:
 
     answer: str
     gates: str | None
+    card: str
     mlflow: str | None
     models: str
 
@@ -51,6 +53,7 @@ class Places:
         return cls(
             answer=answer,
             gates=address(root, report.page) if report.page else None,
+            card=address(root, cards.path(report.case, report.version)),
             mlflow=version if mlflow.startswith(("http://", "https://")) else None,
             models=f"{root}/plugin/models",
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from perennial import approving
+from perennial import approving, carding
 from perennial.approving import STARTERS, Answer, Asked
 from perennial.errors import RefusedError, SpecError
 from perennial.io.entries import EVALUATION
@@ -72,15 +72,15 @@ def run(case: UseCase, answer: Answer, adapters: Adapters, *, asked: Asked, now:
     )  # fmt: skip
     if answer.rejects:
         said = f"rejected: {answer.reason}" if answer.who else f"nobody answered in {rules.timeout_days:g} days"
-        return adapters.ledger.add(replace(entry, action="refused", reason=f"approval: {said}"))
+        return _enter(replace(entry, action="refused", reason=f"approval: {said}"), case, adapters)
     try:
         evaluated = _refuse_overtaken(case, shown, asked)
         approving.refuse_answer(case, rules, answer, starters=(*asked.starters, evaluated.who))
     except RefusedError as error:
-        adapters.ledger.add(replace(entry, action="refused", reason=f"approval: {error}"))
+        _enter(replace(entry, action="refused", reason=f"approval: {error}"), case, adapters)
         raise
     log.info("%s version %s approved by %s: %s", case.name, asked.version, answer.who, answer.reason)
-    return adapters.ledger.add(entry)
+    return _enter(entry, case, adapters)
 
 
 def tell(
@@ -99,6 +99,13 @@ def tell(
     told = AlertRecord(case, question.topic, day, day, letter.subject, letter.to, now)
     adapters.ledger.save_alert(told)
     return told
+
+
+def _enter(entry: Entry, case: UseCase, adapters: Adapters) -> Entry:
+    """Write an answer into the ledger, and what it says onto the version's card."""
+    written = adapters.ledger.add(entry)
+    carding.keep(case.name, str(entry.to_version), adapters, case=case)
+    return written
 
 
 def _rules(case: UseCase) -> HumanApproval:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from perennial import projection
+from perennial import carding, cards, projection
 from perennial.core import frames, gates
 from perennial.core.evidence import Evidence
 from perennial.core.splits import Split
 from perennial.errors import DataError
-from perennial.io import gatepage
-from perennial.io.entries import ARTIFACT
+from perennial.io import gatepage, pages
+from perennial.io.entries import ARTIFACT, COST
 from perennial.io.ledger import Entry
+from perennial.io.meter import Meter
 from perennial.io.profilepage import replaced
 from perennial.io.registry import CHALLENGER, NEWEST, RegisteredModel
 from perennial.records import Window
@@ -57,7 +58,7 @@ def run(
         DataError: the holdout rows are not those of the training any more, or a model predicts another kind of
             label.
     """
-    registry = adapters.registry
+    registry, meter = adapters.registry, Meter.started()
     version = version or registry.required_version_of(case.name, CHALLENGER)
     challenger = registry.load(case.name, version)
     standing = projection.watch(case.name, adapters, now=now, who=who, run=run).champion
@@ -67,16 +68,20 @@ def run(
     holdout = _holdout(case, adapters, models)
     evidence = gathering.evidence(case, holdout.wide, holdout.rows, adapters, models=models)
     report = _with_page(case, _report(case, holdout, evidence, models), evidence, adapters)
+    artifact = registry.fingerprint(case.name, version)
+    cost = meter.spent() | {"rows": report.rows}
     written = adapters.ledger.add(
         Entry(
             case.name, now, "evaluated", who=who, reason=_reason(report), run=run, from_version=standing,
             to_version=version, day=report.as_of,
-            report={**report.to_json(), ARTIFACT: registry.fingerprint(case.name, version)},
+            report={**report.to_json(), ARTIFACT: artifact, COST: cost},
         )
     )  # fmt: skip
     registry.note(case.name, {NEWEST: written.anchor})
     registry.tag(case.name, version, _tags(report, now))
-    registry.describe(case.name, version, _card(case, report, challenger))
+    card = pages.address(adapters.settings.airflow_url, cards.path(case.name, version))
+    registry.describe(case.name, version, _described(case, report, challenger, card=card))
+    carding.keep(case.name, version, adapters, case=case)
     log.info("%s version %s against %s: %s", case.name, version, standing or "no champion", _reason(report))
     return report
 
@@ -214,8 +219,8 @@ def _tags(report: GateReport, now: datetime) -> dict[str, str]:
     }
 
 
-def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
-    """Return the model card in Markdown."""
+def _described(case: UseCase, report: GateReport, model: RegisteredModel, *, card: str) -> str:
+    """Return the version's description in Markdown: the outcome in short, and where its card is."""
     winner = model.manifest["winner"]["estimator"]
     columns = sorted(report.metrics, key=lambda name: (name != "challenger", name != "champion", name))
     head = f"| holdout metric | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
@@ -233,6 +238,7 @@ def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
             f"**{case.title}**: `{winner}`, as of {report.as_of}.",
             f"Holdout: {report.rows} rows, from {report.holdout.start} up to, but not including, {report.holdout.end}.",
             *_money(case, model),
+            f"[Model card]({card})",
             "",
             head,
             *figures,

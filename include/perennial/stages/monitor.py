@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import projection
+from perennial import carding, projection
 from perennial.core import drift, frames, metrics
 from perennial.core.drift import Column, Limits, Profile
 from perennial.core.metrics import FloatArray
@@ -67,7 +67,7 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         report=_page(case, day, adapters, current=current, inspected=inspected, champion=champion),
     )
     adapters.ledger.add_monitor(record, at=now, run=run)
-    _follow(record, adapters, run=run, now=now)
+    _follow(case, record, adapters, run=run, now=now)
     log.info("%s of %s: %s; %s", case.name, day, verdict, reason)
     return record
 
@@ -239,7 +239,7 @@ def _since(day: date, verdict: Verdict, version: str, *, previous: MonitorRecord
     return day, True
 
 
-def _follow(record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> None:
+def _follow(case: UseCase, record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> None:
     """Open an incident where a finding begins; a later day that is stable ends those that are open.
 
     Days may be looked at in any order: an older one neither opens a second incident nor ends a newer one.
@@ -251,11 +251,13 @@ def _follow(record: MonitorRecord, adapters: Adapters, *, run: str, now: datetim
             day=record.day, report={"about": record.verdict},
         )  # fmt: skip
         ledger.add(entry, once=f"{record.verdict} of {record.case} version {record.model_version} since {record.day}")
+        carding.keep(case.name, record.model_version, adapters, case=case)
     for about in ("drifted", "decayed") if record.verdict == "stable" else ():
         opened = ledger.open_incident(record.case, about=about)
         if opened is not None and opened.day is not None and opened.day < record.day:
             reason = f"stable on {record.day}"
             projection.close_incident(opened, adapters, reason=reason, now=now, who=run, run=run)
+            carding.keep(case.name, str(opened.to_version), adapters, case=case)
 
 
 def _page(

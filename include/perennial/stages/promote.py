@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from perennial import approving, projection
+from perennial import approving, carding, projection
 from perennial.errors import GateFailedError, RefusedError
 from perennial.io.ledger import Entry
 from perennial.records import PromotionRecord, Record
@@ -58,9 +58,11 @@ def run(
         written = adapters.ledger.crown(_approved(case, entry, evaluated, adapters), after=standing.entry)
     except (GateFailedError, RefusedError) as error:
         adapters.ledger.add(replace(entry, action="refused", reason=f"promotion: {error}"))
+        carding.keep(case.name, version, adapters, case=case)
         raise
     projection.project(case.name, adapters)
     projection.watch(case.name, adapters, now=now, who=who, run=run)
+    carding.keep(case.name, version, adapters, case=case)
     log.info("%s version %s is the champion, was %s", case.name, version, standing.champion)
     return PromotionRecord.of(written, changed=True)
 

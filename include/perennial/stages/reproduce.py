@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from perennial.core import differences
 from perennial.errors import DataError, NoModelError, RegistryError, nearest
+from perennial.io.entries import COST
 from perennial.io.ledger import Entry
 from perennial.io.registry import CHALLENGER, CHAMPION, PREVIOUS
 from perennial.receipts import Outcome, Rebuilt, Receipt
@@ -113,7 +114,9 @@ def _manifest(name: str, version: str, manifest: Json, adapters: Adapters) -> Ou
         detail = f"the ledger has no manifest of a training that made version {version}"
         return Outcome("manifest", "differs", "", blueprint.fingerprint(manifest), detail)
     now = manifest | {"files": _digests(name, version, adapters)}
-    then = entry.report | {"files": entry.report[blueprint.KEY]["files"]}
+    # What the training took is the ledger's alone: it is no part of what can be made again.
+    recorded = {name: value for name, value in entry.report.items() if name != COST}
+    then = recorded | {"files": entry.report[blueprint.KEY]["files"]}
     detail = f"{differences.told(then, now)}. What was is in the ledger, entry {entry.id}"
     return Outcome.of("manifest", blueprint.fingerprint(then), blueprint.fingerprint(now), detail=detail)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from perennial import projection
+from perennial import carding, projection
 from perennial.errors import RefusedError, RegistryError, nearest
 from perennial.io.ledger import Entry
 from perennial.io.registry import RegisteredModel
@@ -54,9 +54,11 @@ def run(
         written = adapters.ledger.crown(entry, after=standing.entry)
     except RefusedError as error:
         adapters.ledger.add(replace(entry, action="refused", reason=f"rollback: {error}"))
+        carding.keep(case.name, version, adapters, case=case)
         raise
     projection.project(case.name, adapters)
     projection.watch(case.name, adapters, now=now, who=who, run=run)
+    carding.keep(case.name, version, adapters, case=case)
     log.info("%s rolled back from version %s to %s: %s", case.name, standing.champion, version, reason)
     return PromotionRecord.of(written, changed=True)
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perennial import carding, cards
 from perennial.core import contest, drift, frames, pipelines, splits
 from perennial.core.contest import Contest, Entrant, Finished, Part
 from perennial.core.metrics import Scored
@@ -26,7 +27,9 @@ from perennial.core.pipelines import Recipe
 from perennial.core.splits import PARTS, Split
 from perennial.errors import LakeError
 from perennial.io import pages
+from perennial.io.entries import COST
 from perennial.io.ledger import Entry
+from perennial.io.meter import Meter
 from perennial.io.registry import (
     CHALLENGER,
     DESCRIPTION,
@@ -80,7 +83,7 @@ def run(
         SpecError: an estimator or its parameters cannot be used.
         RegistryError: MLflow refused or did not answer; no alias has moved.
     """
-    steps = _Steps(case, progress)
+    steps, meter = _Steps(case, progress), Meter.started()
     rows = _read(case, as_of, adapters, known_at=known_at)
     steps.done("rows")
     tags = {"case": case.name, "as_of": as_of.isoformat(), "started_by": run, "reason": reason}
@@ -88,26 +91,24 @@ def run(
         entrants = _compete(case, rows, steps)
         outcome = _finish(case, rows, entrants)
         steps.done("refit")
-        known = None if known_at is None else known_at.isoformat()
-        started = {"run": run, "code": adapters.settings.code_version, "known_at": known}
+        started = {"run": run, "code": adapters.settings.code_version, "known_at": known_at and known_at.isoformat()}
         kept = _blueprint(case, rows, outcome)
-        manifest = _manifest(case, as_of, rows, outcome) | started | {blueprint.KEY: kept.summary}
         open_run.files(kept.files)
+        manifest = _manifest(case, as_of, rows, outcome) | started | {blueprint.KEY: kept.summary}
         children = _keep(case, rows, outcome, manifest, open_run)
         number = adapters.registry.register(
             case.name, outcome.final.pipeline, run_id=open_run.run_id, manifest=manifest, tags=tags
         )
         page = _describe(case, as_of, rows, adapters, open_run, version=number)
         steps.done("profile")
-    _enter(case, as_of, adapters, manifest, version=number, run=run, reason=reason)
+        cost = meter.spent() | {"rows": sum(manifest["rows"].values())}
+        open_run.metrics(cost, prefix=COST)
+    _enter(case, as_of, adapters, manifest | {COST: cost}, version=number, run=run, reason=reason)
     adapters.registry.set_alias(case.name, CHALLENGER, number)
     steps.done("register")
     log.info("%s version %s: %s wins, holdout %s", case.name, number, outcome.winner.recipe.name, outcome.final.metrics)
     return TrainRecord(
-        case=case.name,
-        as_of=as_of,
-        version=number,
-        run_id=open_run.run_id,
+        case=case.name, as_of=as_of, version=number, run_id=open_run.run_id,
         winner=outcome.winner.recipe.name,
         candidates=children,
         holdout=outcome.final.metrics,
@@ -219,6 +220,7 @@ def _manifest(case: UseCase, as_of: date, rows: _Rows, outcome: _Outcome) -> Jso
     winner = outcome.winner
     return {
         "case": case.name,
+        cards.DECLARED: cards.declared(case),
         "label_kind": case.label.kind,
         "as_of": as_of.isoformat(),
         "spec": case.fingerprint(),
@@ -376,13 +378,14 @@ def _link(case: UseCase, adapters: Adapters, open_run: TrainingRun, *, version: 
 
 
 def _enter(
-    case: UseCase, as_of: date, adapters: Adapters, manifest: Json, *, version: str, run: str, reason: str
+    case: UseCase, as_of: date, adapters: Adapters, report: Json, *, version: str, run: str, reason: str
 ) -> None:
-    """Write the training and its manifest into the ledger; its moment is the end of the day `as_of`."""
+    """Enter the training with its manifest and its cost, at the end of the day `as_of`, and write the first card."""
     at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
     adapters.ledger.add(
-        Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of, report=manifest)
+        Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of, report=report)
     )
+    carding.keep(case.name, version, adapters, case=case)
 
 
 def _json(data: Json) -> bytes:

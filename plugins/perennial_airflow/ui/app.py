@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException as AnyHttpError
 
 from perennial_airflow.ui.security import LOGIN
 
-KINDS = {".html": "text/html", ".json": "application/json", ".png": "image/png"}
+# Markdown as plain text: browsers show it, and take nothing in it for a page.
+KINDS = {".html": "text/html", ".json": "application/json", ".md": "text/plain", ".png": "image/png"}
 SHARED_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "X-Content-Type-Options": "nosniff",
@@ -44,6 +45,7 @@ def make_app() -> FastAPI:
 
 def models(request: Request) -> HTMLResponse:
     """Return the Models page; what does not answer is said on it."""
+    from perennial import cards
     from perennial.adapters import Adapters
     from perennial.catalog import broken_use_cases, use_cases
     from perennial.io.pages import render
@@ -54,7 +56,10 @@ def models(request: Request) -> HTMLResponse:
     address = uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
     outages = mlflow_outage(address) if address else ()
     found = overview(use_cases(), broken_use_cases(), adapters, now=datetime.now(UTC), outages=outages)
-    text = render("models.html", overview=found, root=airflow_root(request), mlflow=address, nonce=nonce)
+    champions = {row.case: cards.path(row.case, row.champion) for row in found.rows if row.champion}
+    written = {case: path for case, path in champions.items() if inside(adapters.settings.pages_root, path)}
+    root = airflow_root(request)
+    text = render("models.html", overview=found, root=root, mlflow=address, nonce=nonce, cards=written)
     policy = f"default-src 'none'; style-src 'nonce-{nonce}'; {NEVER}"
     return HTMLResponse(text, headers={**SHARED_HEADERS, "Content-Security-Policy": policy})
 

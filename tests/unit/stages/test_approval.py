@@ -211,6 +211,7 @@ def test_the_form_says_what_will_change_by_which_gates_and_what_counts(asking: W
         assert f"| {result.name} | {result.verdict} |" in body
     assert "[The version in MLflow](http://ml/#/models/toy/versions/2)" in body
     assert f"http://af/perennial/pages/{question.report.page}" in body
+    assert "[Model card](http://af/perennial/pages/cards/toy/version-2.html)" in body
     assert question.evaluated.report["artifact"][:12] in body
     assert "ann, bob may answer, but not whoever started this run" in body
     assert "|---|---|---|---|---|\n| " in body
@@ -242,6 +243,8 @@ def test_the_approvers_get_one_mail_with_the_link(asking: World):
     assert mail.to == ("board@example.org",)
     assert mail.subject == "[Perennial] Promote toy version 2 to champion, in place of version 1?"
     assert 'href="http://af/answer"' in mail.html
+    assert 'href="http://af/perennial/pages/cards/toy/version-2.html"' in mail.html
+    assert "http://af/perennial/pages/cards/toy/version-2.html" in mail.text
     assert "<td" in mail.html
     assert "&lt;td" not in mail.html
     assert "http://af/answer" in mail.text

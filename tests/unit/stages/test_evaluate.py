@@ -54,6 +54,9 @@ def test_the_report_is_kept_in_ledger_and_registry(world: World):
     assert report.page == world.adapters.registry.tags_of["toy", "1"]["gates_page"]
     assert "Passed every enforced gate." in (world.adapters.settings.pages_root / report.page).read_text()
     assert "| roc_auc |" in world.adapters.registry.described["toy", "1"]
+    card = "http://airflow/perennial/pages/cards/toy/version-1.html"
+    assert f"[Model card]({card})" in world.adapters.registry.described["toy", "1"]
+    assert world.adapters.registry.tags_of["toy", "1"]["card"] == card
 
 
 def test_a_failed_gate_is_reported_and_raises_on_demand(world: World):

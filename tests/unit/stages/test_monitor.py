@@ -243,11 +243,14 @@ def test_a_finding_is_an_incident_until_a_later_day_is_stable(reigning: World):
     for day in (before, moved, moved, before):
         look(reigning, day)
     opened = reigning.adapters.ledger.open_incident("toy", about="drifted")
+    card = reigning.adapters.settings.pages_root / "cards" / "toy" / "version-1.md"
+    assert "An incident is open" in card.read_text()
     look(reigning, after)
     look(reigning, after)
 
     assert opened is not None
     assert (opened.day, opened.to_version) == (moved, "1")
     found = [entry for entry in reigning.adapters.ledger.history("toy")[::-1] if entry.action.startswith("incident")]
+    assert "An incident is open" not in card.read_text()
     assert [(entry.action, entry.reason) for entry in found[1:]] == [("incident closed", f"stable on {after}")]
     assert found[0] == opened

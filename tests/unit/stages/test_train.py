@@ -188,6 +188,21 @@ def test_the_training_is_in_the_ledger(lived: FakeAdapters):
     assert entry.at == datetime(2026, 2, 20, tzinfo=UTC)
 
 
+def test_what_a_training_took_is_in_ledger_and_run_and_not_in_the_manifest(lived: FakeAdapters):
+    """A manifest says what can be made again; seconds cannot."""
+    record = train.run(make_case(), AS_OF, lived, run="manual")
+    entry = lived.ledger.latest("toy", "trained")
+    cost = entry.report["cost"]
+
+    assert cost["compute_seconds"] > 0
+    assert cost["wall_seconds"] > 0
+    assert cost["rows"] == sum(record.manifest["rows"].values())
+    assert {name: value for name, value in entry.report.items() if name != "cost"} == json.loads(
+        json.dumps(record.manifest)
+    )
+    assert lived.registry.runs[record.run_id].figures["cost_rows"] == cost["rows"]
+
+
 def test_labels_of_one_class_are_refused(lived: FakeAdapters):
     """Nothing is registered."""
     lived.warehouse.returning = {}
