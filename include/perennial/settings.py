@@ -27,7 +27,7 @@ def home() -> Path:
 class Settings(BaseSettings):
     """Where things are; no field is a fact about a use case."""
 
-    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     home: Path = Field(default_factory=home, description="all state lives below it")
     use_cases: Path = Field(CHECKOUT / "include" / "use_cases", description="one folder a use case")
