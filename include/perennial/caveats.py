@@ -43,9 +43,9 @@ def _of_entries(version: str, entries: Sequence[Entry]) -> Iterator[str]:
     for entry in entries:
         told = f"entry {entry.id}, {entry.at:%Y-%m-%d}"
         if entry.action == "incident opened" and entry.id not in over:
-            yield f"An incident is open ({told}): {entry.reason.rstrip(".")}."
+            yield f"An incident is open ({told}): {entry.reason.rstrip('.')}."
         elif entry.action == "rolled back" and entry.from_version == version:
-            yield f"It was rolled back by {entry.who} ({told}): {entry.reason.rstrip(".")}."
+            yield f"It was rolled back by {entry.who} ({told}): {entry.reason.rstrip('.')}."
         elif entry.action == "refused" and entry.to_version == version:
             yield f"It was refused ({told}): {entry.reason}"
 
