@@ -2,7 +2,8 @@
 
 The holdout is the one of the challenger's manifest, read at the same table versions and checked by its
 fingerprint; the champion is measured on the same rows, and contacts the share of households that its own
-training chose.
+training chose. Rows that the champion was trained on, which is newer or had a shorter holdout, are left out for both
+where the two are compared.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def run(
     )  # fmt: skip
     registry.note(case.name, {NEWEST: written.anchor})
     registry.tag(case.name, version, _tags(report, now))
-    registry.describe(case.name, version, _card(case, report, challenger))
+    registry.describe(case.name, version, _card(case, report, challenger, seen=evidence.seen))
     log.info("%s version %s against %s: %s", case.name, version, standing or "no champion", _reason(report))
     return report
 
@@ -214,8 +215,8 @@ def _tags(report: GateReport, now: datetime) -> dict[str, str]:
     }
 
 
-def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
-    """Return the model card in Markdown."""
+def _card(case: UseCase, report: GateReport, model: RegisteredModel, *, seen: str) -> str:
+    """Return the model card in Markdown; `seen` says where the champion was measured on fewer days."""
     winner = model.manifest["winner"]["estimator"]
     columns = sorted(report.metrics, key=lambda name: (name != "challenger", name != "champion", name))
     head = f"| holdout metric | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
@@ -236,6 +237,7 @@ def _card(case: UseCase, report: GateReport, model: RegisteredModel) -> str:
             "",
             head,
             *figures,
+            *(["", f"The champion: {seen.removeprefix('; ')}."] if seen else []),
             "",
             *outcomes,
         ]
