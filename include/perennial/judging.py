@@ -6,10 +6,18 @@ Each gate is told apart by a key that only its kind has (`GATES`); what it costs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from perennial.contracts import Strict
 from perennial.modelling import Metric
@@ -53,14 +61,6 @@ class AbsoluteGate(Resampled):
         return self
 
 
-class BaselineGate(Judged):
-    """The challenger's metric must be better than a baseline's by at least `by`; equal passes."""
-
-    metric: Metric
-    beats_baseline: str
-    by: Annotated[float, Field(ge=0)] = 0.0
-
-
 class PairedGate(Resampled):
     """Base of the gates on the gain of the challenger over the champion, on the same rows.
 
@@ -85,12 +85,63 @@ class PairedGate(Resampled):
 
     @model_validator(mode="after")
     def _gain_is_beyond_the_limit(self) -> Self:
-        if self.expected_gain is not None and self.expected_gain <= self.limit:
+        _check_beyond(self.expected_gain, self.limit, metric=self.metric)
+        return self
+
+
+def _check_beyond(expected_gain: float | None, limit: float, *, metric: str) -> None:
+    """Refuse an expected gain for which the power would be that of a coin."""
+    if expected_gain is not None and expected_gain <= limit:
+        raise ValueError(
+            f"expected_gain {expected_gain:g} of the gate on {metric} must lie above the gain {limit:g} that the gate "
+            "asks for: a true gain at the limit passes by chance alone."
+        )
+
+
+class BaselineGate(Resampled):
+    """The challenger's metric must be better than a baseline's by at least `by`; equal passes.
+
+    Without `confidence` the two values are compared as they are. With it the lower bound of the gain over the baseline,
+    on the same rows, has to reach `by`: the first champion is then judged as carefully as those after it. The power is
+    that for a true gain of `expected_gain`, twice `by` where none is declared.
+    """
+
+    metric: Metric
+    beats_baseline: str
+    by: Annotated[float, Field(ge=0)] = 0.0
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
+    expected_gain: float | None = None
+
+    @property
+    def limit(self) -> float:
+        """Return the gain that the lower bound has to reach."""
+        return self.by
+
+    @property
+    def gain(self) -> float:
+        """Return the expected gain, twice the limit where none is declared."""
+        return 2 * self.by if self.expected_gain is None else self.expected_gain
+
+    @model_validator(mode="after")
+    def _gain_needs_confidence_and_room(self) -> Self:
+        _check_beyond(self.expected_gain, self.limit, metric=self.metric)
+        if self.expected_gain is not None and self.confidence is None:
+            raise ValueError(f"the gate on {self.metric} has an expected_gain and no `confidence` to reach it with.")
+        if self.confidence is not None and self.gain <= self.limit:
             raise ValueError(
-                f"expected_gain {self.expected_gain:g} of the gate on {self.metric} must lie above the gain "
-                f"{self.limit:g} that the gate asks for: a true gain at the limit passes by chance alone."
+                f"the gate on {self.metric} asks with confidence to beat {self.beats_baseline!r} by 0: say with "
+                "expected_gain for which true gain its power is stated, or ask for more than 0."
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_declared(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what says nothing without `confidence`: specs of before it keep their fingerprint."""
+        declared: dict[str, Any] = whole(self)
+        resampled = {*Resampled.model_fields, "confidence", "power", "expected_gain"} - set(Judged.model_fields)
+        left_out = resampled if self.confidence is None else set()
+        return {key: value for key, value in declared.items() if key not in left_out}
 
 
 class ChampionGate(PairedGate):
@@ -267,6 +318,14 @@ def columns_of(gate: Gate) -> tuple[str, ...]:
     if isinstance(gate, FairnessGate):
         return (gate.attribute,)
     return (*gate.rising, *gate.falling, *gate.invariant) if isinstance(gate, BehaviourGate) else ()
+
+
+def compared_models(gates: Collection[Gate]) -> frozenset[str]:
+    """Return the models of the same training whose holdout scores the gates need, row by row."""
+    simpler = {gate.simpler for gate in gates if isinstance(gate, SimplerGate)}
+    return frozenset(
+        simpler | {gate.beats_baseline for gate in gates if isinstance(gate, BaselineGate) and gate.confidence}
+    )
 
 
 class HumanApproval(Strict):

@@ -31,6 +31,7 @@ from perennial.judging import (
     SliceGate,
     SuperiorityGate,
     columns_of,
+    compared_models,
 )
 from perennial.modelling import (
     ESTIMATOR_PACKAGES,
@@ -86,6 +87,7 @@ __all__ = [
     "WindowFeature",
     "Windows",
     "columns_of",
+    "compared_models",
     "metrics_of",
 ]
 
@@ -148,16 +150,14 @@ class Features(Strict):
         (), description="columns that the snapshots keep for gates by slice or group, as text; no model ever sees them"
     )
     strong: dict[str, str] = Field(
-        {}, description="features that honestly tell the label almost alone, each with the reason why"
+        {}, description="features or attributes that honestly tell the label almost alone, each with the reason why"
     )
 
     @model_validator(mode="after")
     def _strong_ones_have_reasons(self) -> Self:
         for name, reason in self.strong.items():
-            if name not in self.columns:
-                raise ValueError(
-                    f"features.strong excuses {name!r}, which is no feature. {nearest(name, self.columns)}"
-                )
+            if name not in self.kept:
+                raise ValueError(f"features.strong excuses {name!r}, which is no feature. {nearest(name, self.kept)}")
             if not reason.strip():
                 raise ValueError(f"features.strong excuses {name!r} without a reason. Say why it knows no future.")
         return self

@@ -38,8 +38,8 @@ class Desk:
         return Airflow(self.engineer.layout, login=name)
 
     def challenger(self, *, days_ago: int = 0) -> TrainRecord:
-        """Train a challenger in this process; no DAG starts by it."""
-        as_of = self.demo.plan.as_of - timedelta(days=days_ago)
+        """Train a challenger in this process, as of the day that the champion was; no DAG starts by it."""
+        as_of = self.demo.plan.yesterday - timedelta(days=days_ago)
         return train.run(self.case, as_of, self.adapters, run="by hand", reason="for a decision")
 
     def ask(self, *, by: str = "engineer") -> Run:

@@ -272,6 +272,16 @@ def test_features_that_know_the_future_fail_and_name_their_columns(make_shop, ad
     assert adapters.lake.version("features/shop") is None
 
 
+def test_an_attribute_that_knows_the_future_fails_as_a_feature_does(make_shop, adapters):
+    """No model sees it, but slices and groups are made of it."""
+    sql = toy.FEATURES_SQL.replace("as segment", "as segment, (select sum(amount) from orders) as turnover")
+    case = make_shop(declared=toy.spec(features__attributes=["turnover"]), features_sql=sql)
+    ingest.run(case, DAY, adapters)
+
+    with pytest.raises(LeakError, match="later rows change turnover"):
+        features.run(case, DAY, adapters)
+
+
 def test_a_reference_table_that_changes_is_no_leak(shop, adapters):
     """The day before is built from the snapshot it knew."""
     ingest.run(shop, DAY - timedelta(days=1), adapters)

@@ -80,12 +80,44 @@ def test_an_aggregate_over_the_whole_table_is_told_from_a_window(make_shop, adap
     assert named(leaks.run(case, adapters, days=4)) == {("whole table", "spend_10d", "orders", ("amount",))}
 
 
+def test_an_attribute_is_hunted_like_a_feature(make_shop, adapters):
+    """Who orders within the coming days is a group that no slice may be made of."""
+    soon = "cast(exists(select 1 from orders f where f.customer = o.customer and f.day > d.day) as text)"
+    sql = toy.FEATURES_SQL.replace("as segment", f"as segment, {soon} as returning")
+    case = make_shop(declared=toy.spec(features__attributes=["returning"]), features_sql=sql)
+    ingested(case, adapters)
+    report = leaks.run(case, adapters, days=4)
+
+    assert {(leak.kind, leak.feature, leak.source) for leak in report.leaks} == {("future rows", "returning", "orders")}
+    assert "returning" in report.features
+
+
 LABELS = ["max(o.orders_soon)", "ln(1 + max(o.orders_soon)) * 3", "-exp(max(o.orders_soon))"]
 
 
 @pytest.mark.parametrize("formula", LABELS)
 def test_the_label_inside_a_feature_is_found_through_any_monotone_function(make_shop, adapters, formula):
     """A column of the source knows who orders again: no later row is needed for it."""
+    case = knowing(make_shop, formula=formula)
+    ingested(case, adapters, days=8)
+    report = leaks.run(case, adapters, days=None)
+
+    assert named(report) == {("label inside", "spend_10d", "orders", ("orders_soon",))}
+
+
+def test_the_label_inside_an_attribute_is_found_and_can_be_excused(make_shop, adapters):
+    """A slice of exactly those who convert says nothing of them; a group may be honest all the same."""
+    case = knowing(make_shop, formula="1.0", attribute="cast(max(o.orders_soon) as text)")
+    ingested(case, adapters, days=8)
+    assert ("label inside", "group_of", "orders", ("orders_soon",)) in named(leaks.run(case, adapters, days=None))
+
+    excused = case.features.model_copy(update={"strong": {"group_of": "known from a plan"}})
+    report = leaks.run(case.model_copy(update={"features": excused}), adapters, days=None)
+    assert ([each.feature for each in report.excused], report.leaks) == (["group_of"], ())
+
+
+def knowing(make_shop: Any, *, formula: str, attribute: str | None = None) -> Any:
+    """Return the shop whose orders know who orders again; `spend_10d` is the formula, `group_of` the attribute."""
     rows = toy.order_rows()
     days = rows.column("ordered_at").cast(pa.date32()).to_pylist()
     who = rows.column("customer").to_pylist()
@@ -97,19 +129,18 @@ def test_the_label_inside_a_feature_is_found_through_any_monotone_function(make_
     # The label of a snapshot is that of its own day: the newest order knows only part of it, so all orders know all.
     sql = """
     select d.day, o.customer, min(d.day - o.day) as days_since_order, count(*) as orders_7d, FORMULA as spend_10d,
-        any_value(c.segment) as segment
+        any_value(c.segment) as segment ATTRIBUTE
     from days d join orders o on o.day = d.day left join customers c using (customer)
     group by d.day, o.customer
     """
-    case = make_shop(
-        declared=with_column("orders_soon", "integer"),
+    declared, more = with_column("orders_soon", "integer"), "" if attribute is None else f", {attribute} as group_of"
+    if attribute is not None:
+        declared["features"]["attributes"] = ["group_of"]
+    return make_shop(
+        declared=declared,
         orders=rows.append_column("orders_soon", pa.array(soon, pa.int64())),
-        features_sql=sql.replace("FORMULA", formula),
+        features_sql=sql.replace("FORMULA", formula).replace("ATTRIBUTE", more),
     )
-    ingested(case, adapters, days=8)
-    report = leaks.run(case, adapters, days=None)
-
-    assert named(report) == {("label inside", "spend_10d", "orders", ("orders_soon",))}
 
 
 def test_a_status_that_is_corrected_later_is_named(make_shop, adapters):

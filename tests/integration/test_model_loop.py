@@ -20,12 +20,13 @@ import toy
 from perennial.adapters import Adapters
 from perennial.core import pipelines
 from perennial.core.frames import model_frame
-from perennial.errors import GateFailedError, RefusedError, RegistryError
+from perennial.errors import DataError, GateFailedError, RefusedError, RegistryError
 from perennial.io.registry import Registry
 from perennial.io.warehouse import Asked
 from perennial.records import Window
 from perennial.spec import UseCase
 from perennial.stages import evaluate, monitor, promote, retrain, score, train
+from perennial.verdicts import GateReport
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 TODAY = toy.FIRST + timedelta(days=55)
@@ -105,6 +106,27 @@ def test_the_loop_closes(open_all_day: Shop):
     page = (adapters.settings.pages_root / finding.report).read_text()
     assert "Who orders again within three days?" in page
     assert "days_since_order" in page
+
+
+def test_a_champion_is_not_held_against_on_days_it_was_trained_on(tmp_path: Path):
+    """The challenger is three days older: three of its five holdout days are known to the champion."""
+    shop = open_shop(tmp_path)
+    shop.challenger()
+    promote.run(shop.case, shop.evaluated(), shop.adapters, who="ada", reason="passed", now=NOW)
+    gate = {"metric": "roc_auc", "no_worse_than_champion_by": 0.5, "resamples": 100}
+    older = train.run(shop.case, TODAY - timedelta(days=3), shop.adapters, run="test").version
+
+    def against(min_rows: int) -> GateReport:
+        declared = toy.spec(gates=[gate], training__min_rows=min_rows)
+        case = toy.shop(tmp_path / f"at-least-{min_rows}", declared=declared)
+        return evaluate.run(case, shop.adapters, version=older, now=NOW, who="ada", run="test")
+
+    report = against(20)
+    assert "on 2 of 5 holdout days, champion version 1 knows the others" in report.results[0].detail
+    assert report.metrics["champion"]["rows"] < report.rows
+    assert shop.adapters.ledger.latest_report("shop", version=older) == report
+    with pytest.raises(DataError, match=r"cannot be compared with version 1.*trained on 3 of the 5 holdout days"):
+        against(300)
 
 
 def test_aliases_and_versions_are_text(open_all_day: Shop):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes import make_case
-from perennial.judging import GATES, kind_of_gate
+from perennial.judging import GATES, compared_models, kind_of_gate
 from pydantic import ValidationError
 
 DECLARED: list[tuple[str, dict[str, Any]]] = [
@@ -45,6 +45,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"metric": "roc_auc", "better_than_champion_by": 0.01, "expected_gain": 0.01},
         r"expected_gain 0.01 .* must lie above the gain 0.01",
     ),
+    ({"metric": "roc_auc", "beats_baseline": "dummy", "confidence": 0.9}, "beat 'dummy' by 0: say with expected_gain"),
+    ({"metric": "roc_auc", "beats_baseline": "dummy", "expected_gain": 0.1}, "no `confidence` to reach it with"),
+    (
+        {"metric": "roc_auc", "beats_baseline": "dummy", "by": 0.1, "confidence": 0.9, "expected_gain": 0.1},
+        r"expected_gain 0.1 .* must lie above the gain 0.1",
+    ),
     ({"slices": ["twon"], "metric": "roc_auc", "no_worse_than_champion_by": 0}, r"gates.0 names the column 'twon'"),
     ({"slices": ["town"], "metric": "return_on_ad_spend", "no_worse_than_champion_by": 0}, "gate expected_profit by"),
     ({"slices": ["town"], "metric": "mae", "no_worse_than_champion_by": 0}, r"gates.0: 'mae' does not fit"),
@@ -60,6 +66,26 @@ def test_a_gate_that_makes_no_sense_is_refused(gate: dict[str, Any], message: st
     """With its place, the value, and what would do."""
     with pytest.raises(ValidationError, match=message):
         make_case(gates=[gate])
+
+
+def test_a_baseline_without_confidence_is_declared_as_before():
+    """What resampling would need is not in the fingerprint; with confidence it is."""
+    plain = {"metric": "roc_auc", "beats_baseline": "dummy", "by": 0.1}
+    cases = [make_case(gates=[gate]) for gate in (plain, plain | {"resamples": 300}, plain | {"confidence": 0.9})]
+
+    assert cases[0].model_dump(mode="json")["gates"] == [plain | {"mode": "enforce"}]
+    assert cases[0].fingerprint() == cases[1].fingerprint() != cases[2].fingerprint()
+
+
+def test_the_models_that_gates_compare_row_by_row():
+    """Simpler ones, and baselines that are to be beaten with confidence."""
+    gates = [
+        {"metric": "roc_auc", "beats_baseline": "dummy", "by": 0.1},
+        {"metric": "roc_auc", "beats_baseline": "recency", "by": 0.1, "confidence": 0.9},
+        {"simpler": "linear", "metric": "roc_auc", "within": 0.01},
+    ]
+
+    assert compared_models(make_case(gates=gates).gates) == {"recency", "linear"}
 
 
 def test_an_attribute_is_kept_and_is_no_feature():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from perennial.core.metrics import FloatArray, Measure, Scored, measure
+from perennial.core.metrics import BoolArray, FloatArray, Measure, Scored, evaluate, measure
 from perennial.core.resampling import Ties, Unit, ties
 from perennial.spec import Value
 
@@ -27,6 +27,11 @@ class Contender:
     share: float | None
     value: Value | None
     metrics: Mapping[str, float]
+
+    def on(self, rows: BoolArray) -> Contender:
+        """Return the same model on some of the rows, by whole days, measured again."""
+        cut = self.scored.on(rows)
+        return replace(self, scored=cut, metrics=evaluate(cut, value=self.value, share=self.share))
 
     def measure(self, metric: str) -> Measure:
         """Return the metric of this model as a function of row weights."""
@@ -71,14 +76,16 @@ class Evidence:
 
     Attributes:
         challenger: on the holdout rows.
-        champion: on the same rows; None where nothing is in production yet.
+        champion: on the rows of `beside`; None where nothing is in production yet, or where it knows too many rows.
         baselines: metrics of each baseline of the challenger's training, on the same rows.
         horizon_days: how many days the label of a day looks at.
         seed: of everything that is drawn.
         rows: the features; None where no gate looks at them.
-        rivals: models of the same training on the same rows, which gates name as simpler.
+        rivals: models of the same training on the same rows, which gates compare row by row.
         cost: what was timed; None where no gate asks.
         name: what the spec calls the challenger's candidate.
+        unseen: which rows the champion was not trained on; None where these are all.
+        seen: in words, which days the champion was trained on; empty where these are none of the holdout.
     """
 
     challenger: Contender
@@ -90,6 +97,17 @@ class Evidence:
     rivals: Mapping[str, Contender] = field(default_factory=dict)
     cost: Cost | None = None
     name: str = ""
+    unseen: BoolArray | None = None
+    seen: str = ""
+
+    def beside(self) -> Contender:
+        """Return the challenger on the rows that neither it nor the champion was trained on."""
+        return self.challenger if self.unseen is None else self.challenger.on(self.unseen)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the features of these rows."""
+        whole = self.features().frame
+        return whole if self.unseen is None else whole[self.unseen]
 
     def ties(self, unit: Unit) -> Ties:
         """Return how the holdout rows hang together."""

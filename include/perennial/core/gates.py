@@ -6,21 +6,19 @@ to twelve digits, so that a sum like 0.1 + 0.2 does not fail a gate by its last 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from perennial.core.behaviour import behaves
-from perennial.core.comparison import against_champion, against_simpler, margin
+from perennial.core.comparison import against_baseline, against_champion, against_simpler, margin
 from perennial.core.evidence import Cost, Evidence
 from perennial.core.fairness import between_groups
 from perennial.core.resampling import estimate
 from perennial.core.slices import by_slices
 from perennial.core.suspicion import too_good
-from perennial.errors import DataError
 from perennial.spec import (
-    METRICS,
     AbsoluteGate,
     BaselineGate,
     BehaviourGate,
@@ -93,37 +91,6 @@ def _cost(evidence: Evidence) -> Cost:
     if evidence.cost is None:
         raise ValueError("a gate looks at what the artifact costs, and the evidence does not say.")
     return evidence.cost
-
-
-def against_baseline(gate: BaselineGate, evidence: Evidence) -> GateResult:
-    """Return whether the metric is better than the baseline's by `by` or more.
-
-    Raises:
-        DataError: the challenger was trained without that baseline, or without what the metric needs.
-    """
-    baselines = evidence.baselines
-    if gate.metric not in baselines.get(gate.beats_baseline, {}):
-        raise DataError(_unmeasured(gate, baselines))
-    value, baseline = evidence.challenger.metrics[gate.metric], baselines[gate.beats_baseline][gate.metric]
-    sign = 1.0 if METRICS[gate.metric] else -1.0
-    limit = baseline + sign * gate.by
-    return GateResult(
-        name=f"{gate.metric} against {gate.beats_baseline}",
-        value=value,
-        limit=limit,
-        margin=margin(sign * (value - limit)),
-        detail=f"baseline {baseline:.4f}, needed better by {gate.by:g}",
-        mode=gate.mode,
-    )
-
-
-def _unmeasured(gate: BaselineGate, baselines: Mapping[str, Mapping[str, float]]) -> str:
-    """Return what the challenger's training lacks for a gate."""
-    known = ", ".join(sorted(baselines)) or "none"
-    lacks = f"beside the baselines {known}, not {gate.beats_baseline!r}, which a gate on {gate.metric} names"
-    if gate.beats_baseline in baselines:
-        lacks = f"without measuring {gate.metric} of the baseline {gate.beats_baseline!r}, which a gate names"
-    return f"The challenger was trained {lacks}. Train again with the spec as it is now."
 
 
 JUDGES: dict[type[Any], Callable[[Any, Evidence], GateResult | None]] = {

@@ -22,6 +22,7 @@ from perennial.spec import MONEY, LabelKind, Value, metrics_of
 
 __all__ = ["FloatArray", "Measure"]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 CALIBRATION_BINS = 10
 LEAST_PROBABILITY = 1e-15
@@ -53,6 +54,10 @@ class Scored:
         if bad:
             needed = "lie in 0..1" if probable else "be finite numbers"
             raise DataError(f"scores must {needed}, got {bad} of {self.score.size} that do not.")
+
+    def on(self, rows: BoolArray) -> Scored:
+        """Return some of the rows."""
+        return Scored(self.label[rows], self.score[rows], self.day[rows], self.entity[rows], self.kind)
 
 
 def evaluate(scored: Scored, *, value: Value | None, share: float | None) -> dict[str, float]:

@@ -4,18 +4,26 @@ Rows of one entity on successive days carry nearly the same label, so entities a
 day (a storm, a campaign) touches the rows of all entities whose label looks at that day, so days are resampled too, in
 blocks as long as the label's horizon: days further apart share no day of a label.
 
-The variance of both together is that of the rows that share an entity or a block,
+The variance of both together is that of the two-way analysis of variance,
 
-    V = V_entity + φ · max(V_days - V_cell, 0),
+    V = max(V_entity - φ · V_both, 0) + φ · V_days,    V_both = G/(G-1) · (V_cell - Σs² · V_entity),
 
-a cell being the rows of one entity in one block, which the first two both count. Neighbouring blocks still share days
-of labels, and there are few of them; φ is by how much that makes the bootstrap of blocks too sure. The interval is that
-of Student's t with as many degrees of freedom as Satterthwaite's approximation gives.
+a cell being the rows of one entity in one of the G blocks, s the blocks' shares of the rows. V_both is what entities do
+anew in each block, which V_entity and V_days both count; what an entity does in all blocks alike is not in V_days and
+has to be taken out of V_cell first. V_days is not held to be at least V_both: where days do not matter it is smaller in
+half of all samples, and cutting these off would make the intervals too wide. φ stands in `core.blocks`. The interval is
+that of Student's t with as many degrees of freedom as Satterthwaite's approximation gives for both summands.
+
+Not stratified by label: an entity carries rows of both, so that there is no stratum of a label, and how many carry the
+rarer one is part of what another sample would change. Rare labels are respected in three ways instead. A resample
+without a value, such as a ranking without one of the labels, is drawn again, as training refuses such a holdout. The
+entities and the blocks that carry the rarer label count for the degrees of freedom. Where only one carries it, nothing
+is known of its spread: the error is infinite, which passes no gate and is never NaN.
 
 Source:
-    Field and Welsh (2007), J. R. Statist. Soc. B 69, 369-390 (whole clusters); Cameron, Gelbach and Miller (2011),
-    J. Bus. Econ. Stat. 29, 238-249 (two ways); Bell and McCaffrey (2002), Survey Methodology 28, 169-181 (few
-    clusters).
+    Field and Welsh (2007), J. R. Statist. Soc. B 69, 369-390 (whole clusters); Owen (2007), Ann. Appl. Stat. 1, 386-411
+    (what resampling two ways counts twice); Burdick and Graybill (1992), Confidence Intervals on Variance Components,
+    Dekker (two-way random effects); Bell and McCaffrey (2002), Survey Methodology 28, 169-181 (few clusters).
 """
 
 from __future__ import annotations
@@ -26,6 +34,7 @@ from typing import Literal
 
 import numpy as np
 
+from perennial.core.blocks import Blocks, blocks
 from perennial.core.deviations import FloatArray, Measure
 from perennial.core.metrics import IntArray, Scored
 from perennial.errors import DataError
@@ -33,7 +42,7 @@ from perennial.errors import DataError
 Unit = Literal["auto", "entity", "days", "both"]
 
 LEAST_BLOCKS = 4
-DEFINED_SHARE = 0.95
+MOST_DRAWS = 20  # times the resamples asked for, where some have no value
 BATCH = 1 << 21  # weights held at once, 16 MB
 ENDLESS = 1e9
 
@@ -95,34 +104,35 @@ class Ties:
 
     Attributes:
         entity: equal numbers are one entity.
+        day: equal numbers are one day.
         block: equal numbers are days of one block.
         unit: what is resampled: entities, blocks of days, or both.
         entity_freedom: degrees of freedom of the variance by entities: one less than the entities, where labels are
             binary than those of the rarer label, which decide.
-        block_freedom: degrees of freedom of the variance by blocks.
-        inflation: φ, by which the variance by blocks is too small.
+        known: what the days and the horizon say of the blocks; None where days are not resampled.
     """
 
     entity: IntArray
+    day: IntArray
     block: IntArray
     unit: Literal["entity", "days", "both"]
     entity_freedom: float
-    block_freedom: float
-    inflation: float
+    known: Blocks | None
+
+    @classmethod
+    def by(cls, entity: IntArray) -> Ties:
+        """Return the ties of rows that share nothing but their entity, of which there are very many."""
+        return cls(entity, entity, entity, "entity", ENDLESS, None)
 
     @property
     def entities(self) -> int:
         """Return how many entities there are."""
         return int(np.unique(self.entity).size)
 
-    @property
-    def blocks(self) -> int:
-        """Return how many blocks there are."""
-        return int(np.unique(self.block).size)
-
     def described(self) -> str:
         """Return in words what is resampled."""
-        told = {"entity": f"{self.entities:,} entities", "days": f"{self.blocks} blocks of days"}
+        count = 1 if self.known is None else self.known.count
+        told = {"entity": f"{self.entities:,} entities", "days": f"{count} blocks of days"}
         if self.unit != "both":
             return told[self.unit]
         return f"{told['entity']} and {told['days']}"
@@ -150,8 +160,11 @@ def ties(scored: Scored, *, horizon_days: int, unit: Unit) -> Ties:
             f"{horizon_days} days, the label's horizon. Set `resample: entity`, or training.holdout_days to "
             f"{2 * horizon_days} or more."
         )
-    inflation, freedom = (1.0, ENDLESS) if unit == "entity" else _of_blocks(scored.day, horizon_days=horizon_days)
-    return Ties(scored.entity, block, unit, _entity_freedom(scored), freedom, inflation)
+    known = None
+    if unit != "entity":
+        holding = _carriers(scored, block)
+        known = blocks(scored.day, block, horizon_days=horizon_days, holding=holding)
+    return Ties(scored.entity, scored.day, block, unit, float(_carriers(scored, scored.entity) - 1), known)
 
 
 def estimate(statistic: Measure, tied: Ties, *, resamples: int, seed: int) -> Estimate:
@@ -165,30 +178,34 @@ def estimate(statistic: Measure, tied: Ties, *, resamples: int, seed: int) -> Es
         seed: equal seeds give equal errors.
     """
     value = float(statistic(np.ones(tied.entity.size)))
-    by_entity = by_block = both = 0.0
+    by_entity = 0.0
     if tied.unit != "days":
-        by_entity = variance(statistic, tied.entity, resamples=resamples, seed=seed)
-    if tied.unit != "entity":
-        by_block = variance(statistic, tied.block, resamples=resamples, seed=seed + 1)
+        by_entity = _variance(statistic, tied.entity, tied.entity_freedom, resamples=resamples, seed=seed)
+    if tied.known is None or not math.isfinite(by_entity):
+        return Estimate(value, math.sqrt(by_entity), max(tied.entity_freedom, 1.0))
+    known = tied.known
+    of_days = _variance(statistic, tied.block, known.freedom, resamples=resamples, seed=seed + 1)
+    # The days' own pull needs no resampling: each is given double weight once.
+    pull = np.array([float(statistic(1.0 + (tied.day == day))) - value for day in np.unique(tied.day)])
+    inflation = known.inflation(pull)
+    of_entities = 0.0
     if tied.unit == "both":
         cell = tied.entity * (int(tied.block.max()) + 1) + tied.block
-        both = variance(statistic, cell, resamples=resamples, seed=seed + 2)
-    if tied.unit == "days":
-        return Estimate(value, math.sqrt(tied.inflation * by_block), tied.block_freedom)
-    of_days = tied.inflation * max(by_block - both, 0.0) if tied.unit == "both" else 0.0
-    total = by_entity + of_days
-    # All of the variance by blocks counts for the freedom: where it came out small by chance, it is no surer for that.
-    freedom = _satterthwaite(total, (by_entity, tied.entity_freedom), (tied.inflation * by_block, tied.block_freedom))
-    return Estimate(value, math.sqrt(total), freedom)
+        of_cells = variance(statistic, cell, resamples=resamples, seed=seed + 2)
+        both = known.count / (known.count - 1) * (of_cells - known.evenness * by_entity)
+        of_entities = max(by_entity - inflation * both, 0.0)
+    parts = ((of_entities, tied.entity_freedom), (inflation * of_days, known.freedom))
+    total = of_entities + inflation * of_days
+    return Estimate(value, math.sqrt(total), _satterthwaite(total, *parts))
 
 
 def variance(statistic: Measure, clusters: IntArray, *, resamples: int, seed: int) -> float:
     """Return the bootstrap variance of a statistic over whole clusters.
 
     A resample draws as many clusters as there are, with replacement; a row's weight is how often its cluster was drawn.
-    The variance is multiplied by `G / (G - 1)` for G clusters, which for a mean makes it unbiased. Resamples without a
-    value (no row of one class) are left out; where more than 5 % have none, the variance is NaN.
-    Infinite where there is one cluster only.
+    The variance is multiplied by `G / (G - 1)` for G clusters, which for a mean makes it unbiased. A resample without a
+    value (no row of one label) is drawn again. Infinite where there is one cluster only, and where `MOST_DRAWS` times
+    as many draws give too few values.
     """
     _, code = np.unique(clusters, return_inverse=True)
     count = int(code.max()) + 1
@@ -196,12 +213,21 @@ def variance(statistic: Measure, clusters: IntArray, *, resamples: int, seed: in
         return math.inf
     generator = np.random.default_rng(seed)
     size = max(1, BATCH // code.size)
-    batches = [min(size, resamples - start) for start in range(0, resamples, size)]
-    found = np.concatenate([statistic(_counts(generator, count, batch)[:, code]) for batch in batches])
-    defined = found[np.isfinite(found)]
-    if defined.size < DEFINED_SHARE * resamples:
-        return math.nan
-    return float(defined.var(ddof=1)) * count / (count - 1)
+    found: list[FloatArray] = []
+    left, draws = resamples, MOST_DRAWS * resamples
+    while left > 0 and draws > 0:
+        batch = min(size, left, draws)
+        drawn = statistic(_counts(generator, count, batch)[:, code])
+        found.append(drawn[np.isfinite(drawn)])
+        left, draws = left - found[-1].size, draws - batch
+    if left > 0:
+        return math.inf
+    return float(np.concatenate(found).var(ddof=1)) * count / (count - 1)
+
+
+def _variance(statistic: Measure, clusters: IntArray, freedom: float, *, resamples: int, seed: int) -> float:
+    """Return the same, infinite where a single cluster carries the rarer label and so decides alone."""
+    return variance(statistic, clusters, resamples=resamples, seed=seed) if freedom > 0 else math.inf
 
 
 def _counts(generator: np.random.Generator, count: int, resamples: int) -> FloatArray:
@@ -210,38 +236,15 @@ def _counts(generator: np.random.Generator, count: int, resamples: int) -> Float
     return np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float64)
 
 
-def _entity_freedom(scored: Scored) -> float:
-    """Return one less than the entities, or than those that carry the rarer of two labels; at least 1."""
-    entities = [np.unique(scored.entity).size]
-    if scored.kind == "binary":
-        entities = [np.unique(scored.entity[scored.label == side]).size for side in (0.0, 1.0)]
-    return float(max(1, min(entities) - 1))
-
-
-def _of_blocks(day: IntArray, *, horizon_days: int) -> tuple[float, float]:
-    """Return φ and the degrees of freedom of a variance by blocks of `horizon_days`.
-
-    An effect of the days of the labels makes the days of the holdout correlate by the share of days that their labels
-    share, `Γ = max(0, 1 - |d - d'| / horizon)`. For day shares s the variance of the mean effect is `s'Γs`; that by
-    blocks B is `G/(G-1) · Σ_B (c_B'b)²`, where c_B holds the shares of the days in B, less the share of B times s. φ is
-    the first over the mean of the second. Of the quadratic form `b'Ab` the degrees of freedom are
-    `tr(AΓ)² / tr(AΓAΓ)`.
-    """
-    days, rows = np.unique(day, return_counts=True)
-    share = rows / rows.sum()
-    gamma = np.maximum(0.0, 1 - np.abs(days[:, None] - days[None, :]) / horizon_days)
-    block = (days - days[0]) // horizon_days
-    inside = (block[None, :] == np.unique(block)[:, None]).astype(np.float64) * share
-    contrast = inside - inside.sum(axis=1, keepdims=True) * share
-    count = inside.shape[0]
-    spread = contrast.T @ contrast @ gamma
-    mean = float(np.trace(spread)) * count / (count - 1)
-    freedom = float(np.trace(spread)) ** 2 / float(np.trace(spread @ spread))
-    return float(share @ gamma @ share) / mean, freedom
+def _carriers(scored: Scored, clusters: IntArray) -> int:
+    """Return how many clusters there are, or how many carry the rarer of two labels."""
+    if scored.kind != "binary":
+        return int(np.unique(clusters).size)
+    return min(int(np.unique(clusters[scored.label == side]).size) for side in (0.0, 1.0))
 
 
 def _satterthwaite(total: float, *parts: tuple[float, float]) -> float:
     """Return the degrees of freedom of a variance of independent parts, `V² / Σ (V_i² / f_i)`; at least 1."""
     if not 0 < total < math.inf:
         return 1.0
-    return max(1.0, total**2 / sum(part**2 / freedom for part, freedom in parts))
+    return max(1.0, total**2 / sum(part**2 / freedom for part, freedom in parts if part > 0))

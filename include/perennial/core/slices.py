@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.core.comparison import gain_of, margin
 from perennial.core.contacts import HOUSEHOLDS
 from perennial.core.deviations import FloatArray, Measure, mean_of
 from perennial.core.evidence import Contender, Evidence
-from perennial.core.metrics import Scored, contacted
+from perennial.core.metrics import BoolArray, contacted
 from perennial.core.resampling import Estimate, estimate, ties
 from perennial.spec import MONEY, SliceGate
 from perennial.verdicts import GatePart, GateResult
@@ -21,7 +20,6 @@ from perennial.verdicts import GatePart, GateResult
 if TYPE_CHECKING:
     import pandas as pd
 
-BoolArray = NDArray[np.bool_]
 MOST_VALUES = 12  # a number with more of them is cut at its quartiles
 ABSENT = "(missing)"
 
@@ -65,7 +63,7 @@ def by_slices(gate: SliceGate, evidence: Evidence) -> GateResult | None:
         value=value,
         limit=limit,
         margin=margin(value - limit),
-        detail=f"{worst}least p-value of {len(parts)} slices after Holm{skipped}",
+        detail=f"{worst}least p-value of {len(parts)} slices after Holm{skipped}{evidence.seen}",
         mode=gate.mode,
         parts=tuple(parts),
     )
@@ -104,14 +102,14 @@ def groups(column: pd.Series) -> dict[str, BoolArray]:
 
 def _slices(gate: SliceGate, evidence: Evidence, champion: Contender) -> tuple[list[Slice], list[str]]:
     """Return the slices that can be compared, and the names of those that cannot."""
-    found, left_out = [], []
+    found, left_out, challenger = [], [], evidence.beside()
     for name, inside in _named(gate, evidence):
-        if inside.sum() < gate.min_rows or _is_constant(evidence.challenger.scored.label[inside]):
+        if inside.sum() < gate.min_rows or _is_constant(challenger.scored.label[inside]):
             left_out.append(name)
             continue
-        ours, theirs = (_cut(each, inside) for each in (evidence.challenger, champion))
+        ours, theirs = (replace(each, scored=each.scored.on(inside)) for each in (challenger, champion))
         tied = ties(ours.scored, horizon_days=evidence.horizon_days, unit=gate.resample)
-        gain = _profit_gained(evidence.challenger, champion, inside) if gate.metric in MONEY else None
+        gain = _profit_gained(challenger, champion, inside) if gate.metric in MONEY else None
         measure = gain or gain_of(gate.metric, ours, theirs)
         gained = estimate(measure, tied, resamples=gate.resamples, seed=evidence.seed)
         found.append(Slice(name, int(inside.sum()), gained))
@@ -120,7 +118,7 @@ def _slices(gate: SliceGate, evidence: Evidence, champion: Contender) -> tuple[l
 
 def _named(gate: SliceGate, evidence: Evidence) -> Iterator[tuple[str, BoolArray]]:
     """Yield each slice of each column with its name."""
-    frame = evidence.features().frame
+    frame = evidence.frame()
     for column in gate.slices:
         for value, inside in groups(frame[column]).items():
             yield f"{column} {value}", inside
@@ -128,13 +126,6 @@ def _named(gate: SliceGate, evidence: Evidence) -> Iterator[tuple[str, BoolArray
 
 def _is_constant(label: FloatArray) -> bool:
     return bool(label.min() == label.max())
-
-
-def _cut(contender: Contender, inside: BoolArray) -> Contender:
-    """Return the contender on some of the rows; its metrics stay those of all."""
-    whole = contender.scored
-    cut = Scored(whole.label[inside], whole.score[inside], whole.day[inside], whole.entity[inside], whole.kind)
-    return replace(contender, scored=cut)
 
 
 def _profit_gained(challenger: Contender, champion: Contender, inside: BoolArray) -> Measure:

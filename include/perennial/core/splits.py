@@ -58,6 +58,14 @@ class Split(Record):
         """Return the snapshot days of all parts, oldest first."""
         return tuple(day for part in PARTS for day in self.days(part))
 
+    def saw(self, day: date, *, horizon: timedelta) -> bool:
+        """Tell whether a model of this split, fitted on fit and validation days, knows rows or labels of a day.
+
+        It does where the day lies within the horizon of a fitted one: their labels then share days, or one of them
+        looks at the other. Those are the gaps that a training keeps before its own holdout.
+        """
+        return any(abs(day - fitted) <= horizon for part in ("fit", "validation") for fitted in self.days(part))
+
 
 def split(training: Training, *, horizon: timedelta, as_of: date) -> Split:
     """Return the split that `as_of` allows: the holdout ends on the last matured day, `as_of - horizon`.

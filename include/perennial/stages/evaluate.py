@@ -2,7 +2,8 @@
 
 The holdout is the one of the challenger's manifest, read at the same table versions and checked by its
 fingerprint; the champion is measured on the same rows, and contacts the share of households that its own
-training chose.
+training chose. Rows that the champion was trained on, which is newer or had a shorter holdout, are left out for both
+where the two are compared.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def run(
     registry.note(case.name, {NEWEST: written.anchor})
     registry.tag(case.name, version, _tags(report, now))
     card = pages.address(adapters.settings.airflow_url, cards.path(case.name, version))
-    registry.describe(case.name, version, _described(case, report, challenger, card=card))
+    registry.describe(case.name, version, _described(case, report, challenger, card=card, seen=evidence.seen))
     carding.keep(case.name, version, adapters, case=case)
     log.info("%s version %s against %s: %s", case.name, version, standing or "no champion", _reason(report))
     return report
@@ -219,8 +220,11 @@ def _tags(report: GateReport, now: datetime) -> dict[str, str]:
     }
 
 
-def _described(case: UseCase, report: GateReport, model: RegisteredModel, *, card: str) -> str:
-    """Return the version's description in Markdown: the outcome in short, and where its card is."""
+def _described(case: UseCase, report: GateReport, model: RegisteredModel, *, card: str, seen: str) -> str:
+    """Return the version's description in Markdown: the outcome in short, and where its card is.
+
+    `seen` says where the champion was measured on fewer days.
+    """
     winner = model.manifest["winner"]["estimator"]
     columns = sorted(report.metrics, key=lambda name: (name != "challenger", name != "champion", name))
     head = f"| holdout metric | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
@@ -242,6 +246,7 @@ def _described(case: UseCase, report: GateReport, model: RegisteredModel, *, car
             "",
             head,
             *figures,
+            *(["", f"The champion: {seen.removeprefix('; ')}."] if seen else []),
             "",
             *outcomes,
         ]

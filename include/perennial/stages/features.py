@@ -203,7 +203,7 @@ def _compare(case: UseCase, day: date, with_later_rows: pa.Table, without: pa.Ta
             f"{_where(case)} gives other entities for {day} once later rows are there "
             f"({with_later_rows.num_rows} against {without.num_rows}). Keep only rows with a day up to days.day."
         )
-    leaking = [name for name in case.features.columns if _differs(with_later_rows.column(name), without.column(name))]
+    leaking = [name for name in case.features.kept if _differs(with_later_rows.column(name), without.column(name))]
     if leaking:
         raise LeakError(
             f"{_where(case)} looks past its day: on {day} later rows change {', '.join(leaking)}. "

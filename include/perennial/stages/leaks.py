@@ -1,5 +1,7 @@
 """Leaks: hunt for features that know what comes after their day, and name the column and the source behind it.
 
+The columns of `features.attributes` are hunted as well: no model sees them, but gates by slice and group do.
+
 On some days, or all, the snapshot is computed from sources cut at its day, and again from sources that were changed
 in a way that must not matter. Five kinds are told apart:
 
@@ -132,7 +134,7 @@ def run(
         days=tuple(chosen),
         matured_days=len(hunt.labelled),
         corrected_days=hunt.corrected_days,
-        features=case.features.columns,
+        features=case.features.kept,
         leaks=tuple(hunt.leaks.values()),
         notes=tuple(dict.fromkeys(hunt.notes)),
         excused=tuple(hunt.excused),
@@ -305,7 +307,7 @@ class _Hunt:
         if self.case.label.kind == "binary" and min((label == 1).sum(), (label == 0).sum()) < FEWEST:
             self.notes.append(f"fewer than {FEWEST} labels of a kind: whether a feature holds the label is not known")
             return
-        for feature in self.case.features.columns:
+        for feature in self.case.features.kept:
             told, reason = self._told(rows, label, feature), self.case.features.strong.get(feature)
             if told >= IMPLAUSIBLE and reason is not None:
                 self.excused.append(Excused(feature, told, reason))

@@ -42,7 +42,7 @@ from perennial.io.registry import (
 )
 from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
-from perennial.spec import Candidate, Search, SimplerGate, UseCase
+from perennial.spec import Candidate, Search, UseCase, compared_models
 from perennial.stages import blueprint, pictures, profiling
 
 if TYPE_CHECKING:
@@ -200,18 +200,18 @@ def _finish(case: UseCase, rows: _Rows, entrants: Sequence[Entrant]) -> _Outcome
     tables = pa.concat_tables([rows.tables["fit"], rows.tables["validation"]])
     refit_on, holdout = Part.of(tables, case), rows.parts["holdout"]
     winner = contest.best_candidate(entrants, metric=case.training.metric)
-    simpler = {gate.simpler for gate in case.gates if isinstance(gate, SimplerGate)}
+    compared = compared_models(case.gates)
     finished = {
         entrant.recipe.name: contest.finish(entrant, refit_on=refit_on, holdout=holdout, case=case)
         for entrant in entrants
-        if entrant.is_baseline or entrant is winner or entrant.recipe.name in simpler
+        if entrant.is_baseline or entrant is winner or entrant.recipe.name in compared
     }
     final = finished.pop(winner.recipe.name)
     baselines = {entrant.recipe.name for entrant in entrants if entrant.is_baseline}
     return _Outcome(
         entrants, winner, final,
         baselines={name: each for name, each in finished.items() if name in baselines},
-        rivals={name: each for name, each in finished.items() if name in simpler},
+        rivals={name: each for name, each in finished.items() if name in compared},
     )  # fmt: skip
 
 

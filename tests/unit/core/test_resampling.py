@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from perennial.core import resampling
 from perennial.core.comparison import against_champion, gain_of
-from perennial.core.deviations import mean_of
-from perennial.core.metrics import Scored
+from perennial.core.deviations import FloatArray, mean_of
+from perennial.core.metrics import Scored, measure
 from perennial.core.resampling import Estimate, Ties
 from perennial.errors import DataError
 from perennial.spec import ChampionGate, SuperiorityGate
@@ -41,7 +41,7 @@ def covered(world: World, view: View, *, unit: str, draws: int, metric: str = "r
         gain = gain_of(metric, drawn.challenger, drawn.champion)
         scored = drawn.challenger.scored
         rows = np.arange(scored.label.size)
-        tied = Ties(rows, rows, "entity", 1e9, 1e9, 1.0) if unit == "rows" else drawn.ties(unit)
+        tied = Ties.by(rows) if unit == "rows" else drawn.ties(unit)
         held += resampling.estimate(gain, tied, resamples=100, seed=seed).lower(CONFIDENCE) <= 0
     return held / draws
 
@@ -60,6 +60,36 @@ def test_where_days_matter_entities_alone_are_too_sure():
 
     assert covered(DAYS, view, unit="both", draws=draws, metric="log_loss") >= 0.9 - spread(0.9, draws)
     assert covered(DAYS, view, unit="entity", draws=draws, metric="log_loss") < 0.85
+
+
+def two_ways(generator: np.random.Generator, *, lasting: float, daily: float, overlap: int = 1) -> FloatArray:
+    """Return figures of 40 entities on 12 days: what lasts, what a day does to all, and what is new in each row.
+
+    What a day does is the mean of so many draws that the days before share.
+    """
+    draws = generator.normal(size=12 + overlap - 1)
+    days = np.convolve(draws, np.ones(overlap) / math.sqrt(overlap), mode="valid")
+    persons = generator.normal(size=(40, 1))
+    return (lasting * persons + daily * days + generator.normal(size=(40, 12))).ravel()
+
+
+@pytest.mark.parametrize(
+    ("lasting", "daily", "overlap"), [(0.0, 0.0, 1), (1.0, 0.0, 1), (0.5, 0.5, 1), (0.0, 1.0, 1), (0.0, 1.0, 3)]
+)
+def test_intervals_of_both_are_neither_too_narrow_nor_too_wide(lasting, daily, overlap):
+    """Whatever of a mean's spread is due to entities, to days new each day or shared by labels, or to single rows."""
+    draws, generator = 400, np.random.default_rng(9)
+    day, entity = np.tile(np.arange(12), 40), np.repeat(np.arange(40), 12)
+    tied = resampling.ties(Scored(day / 12, day / 12, day, entity, "number"), horizon_days=3, unit="both")
+    found = [
+        resampling.estimate(
+            mean_of(two_ways(generator, lasting=lasting, daily=daily, overlap=overlap)), tied, resamples=100, seed=seed
+        )
+        for seed in range(draws)
+    ]
+    held = np.mean([each.lower(0.95) <= 0 <= each.upper(0.95) for each in found])
+
+    assert held == pytest.approx(0.9, abs=spread(0.9, draws))
 
 
 def test_equal_models_are_promoted_on_superiority_no_oftener_than_stated():
@@ -135,19 +165,49 @@ def test_a_single_cluster_says_nothing_about_its_spread():
     assert Estimate(0.3, math.inf, 1.0).power(0.1, confidence=0.9) < 0.5
 
 
-def test_six_undefined_resamples_of_a_hundred_are_too_many():
-    """A bound of what is often undefined is NaN, which passes no gate."""
-    calls = iter([6, 5])
+def test_resamples_without_a_value_are_drawn_again():
+    """As many values as were asked for, none of them NaN."""
+    asked = []
 
-    def often_undefined(weights):
+    def undefined_at_first(weights):
+        asked.append(len(weights))
         values = weights.mean(axis=-1) + np.arange(len(weights))
-        values[: next(calls)] = math.nan
+        values[:6] = math.nan if len(asked) == 1 else values[:6]
         return values
 
-    clusters = np.arange(20)
+    assert 0 < resampling.variance(undefined_at_first, np.arange(20), resamples=100, seed=1) < math.inf
+    assert asked == [100, 6]
 
-    assert math.isnan(resampling.variance(often_undefined, clusters, resamples=100, seed=1))
-    assert resampling.variance(often_undefined, clusters, resamples=100, seed=1) > 0
+
+def test_what_is_never_defined_is_endlessly_uncertain():
+    """The draws end, and the bound is no NaN."""
+    never = resampling.variance(lambda weights: np.full(len(weights), math.nan), np.arange(20), resamples=100, seed=1)
+
+    assert never == math.inf
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    carriers=st.integers(1, 4), entities=st.integers(6, 40), days=st.integers(1, 12),
+    unit=st.sampled_from(["auto", "entity", "days", "both"]), metric=st.sampled_from(["roc_auc", "average_precision"]),
+    seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_rare_labels_give_bounds_that_are_numbers(carriers, entities, days, unit, metric, seed):
+    """Of a few converters many a resample holds none; where one alone decides, nothing is claimed."""
+    generator = np.random.default_rng(seed)
+    entity, day = np.repeat(np.arange(entities), days), np.tile(np.arange(days), entities)
+    label = ((entity < carriers) & (day == entity % days)).astype(np.float64)
+    scored = Scored(label, generator.random(label.size), day, entity)
+    assume(unit in {"auto", "entity"} or days > 3)
+    tied = resampling.ties(scored, horizon_days=3, unit=unit)
+    measured = measure(metric, scored, value=None, share=None)
+    found = resampling.estimate(measured, tied, resamples=100, seed=seed)
+
+    assert not math.isnan(found.lower(0.9))
+    assert not math.isnan(found.upper(0.9))
+    if tied.unit != "days" and carriers == 1:
+        assert found.lower(0.9) == -math.inf
+        assert found.power(0.1, confidence=0.9) < 0.5
 
 
 def snapshots(days: list[int]) -> Scored:
@@ -161,7 +221,7 @@ def snapshots(days: list[int]) -> Scored:
     ("days", "horizon", "unit", "blocks"),
     [
         ([0, 3, 6, 9], 15, "entity", 1),
-        ([0, 7, 14], 7, "entity", 3),
+        ([0, 7, 14], 7, "entity", 1),
         ([0, 7, 14, 21], 7, "both", 4),
         (range(14), 2, "both", 7),
     ],
@@ -170,7 +230,7 @@ def test_days_are_resampled_where_there_are_four_blocks_of_them(days, horizon, u
     """A block is as long as the label's horizon: weekly snapshots of a label of seven days are one each."""
     tied = resampling.ties(snapshots(list(days)), horizon_days=horizon, unit="auto")
 
-    assert (tied.unit, tied.blocks) == (unit, blocks)
+    assert (tied.unit, 1 if tied.known is None else tied.known.count) == (unit, blocks)
 
 
 def test_one_block_of_days_cannot_be_resampled():
@@ -181,22 +241,36 @@ def test_one_block_of_days_cannot_be_resampled():
 
 def test_blocks_that_share_no_label_day_need_no_correction_but_that_for_their_number():
     """Four weeks with labels of a week each: φ is 1 and there are three degrees of freedom."""
-    tied = resampling.ties(snapshots([0, 7, 14, 21]), horizon_days=7, unit="both")
+    known = resampling.ties(snapshots([0, 7, 14, 21]), horizon_days=7, unit="both").known
 
-    assert (tied.inflation, tied.block_freedom) == (pytest.approx(1.0), pytest.approx(3.0))
+    assert known is not None
+    assert (known.apart, known.shared, known.freedom) == (pytest.approx(1.0), pytest.approx(1.0), pytest.approx(3.0))
 
 
-def test_blocks_whose_labels_share_days_are_corrected():
+@pytest.mark.parametrize("shared", [False, True])
+def test_blocks_are_corrected_by_what_the_days_show(*, shared):
     """An effect of the labels' days, averaged over blocks as long as the horizon, looks smaller than it is."""
-    generator, horizon, draws = np.random.default_rng(5), 5, 4000
+    generator, horizon, draws = np.random.default_rng(5), 5, 2000
     days = np.arange(40)
-    tied = resampling.ties(snapshots(days.tolist()), horizon_days=horizon, unit="both")
+    known = resampling.ties(snapshots(days.tolist()), horizon_days=horizon, unit="both").known
+    assert known is not None
     shocks = generator.normal(size=(draws, days.size + horizon))
-    effect = np.stack([shocks[:, day + 1 : day + 1 + horizon].sum(axis=1) for day in days], axis=1)
-    of_block = effect.reshape(draws, 8, 5).mean(axis=2)
-    by_blocks = (of_block.var(axis=1, ddof=1) / 8).mean()
+    span = horizon if shared else 1
+    effect = np.stack([shocks[:, day + 1 : day + 1 + span].sum(axis=1) for day in days], axis=1)
+    by_blocks = float((effect.reshape(draws, 8, 5).mean(axis=2).var(axis=1, ddof=1) / 8).mean())
+    found = float(np.mean([known.inflation(pull) for pull in effect / 40]))
 
-    assert tied.inflation == pytest.approx(effect.mean(axis=1).var() / by_blocks, rel=0.1)
+    assert effect.mean(axis=1).var() / by_blocks == pytest.approx(known.shared if shared else known.apart, rel=0.1)
+    assert found == pytest.approx(known.shared if shared else known.apart, rel=0.1)
+
+
+def test_the_days_decide_nothing_that_the_labels_rule_out():
+    """Days that swing say that each is new, days that rise throughout that labels share them; never more than that."""
+    known = resampling.ties(snapshots(list(range(40))), horizon_days=5, unit="both").known
+    assert known is not None
+
+    assert known.inflation(np.arange(40.0)) == known.shared
+    assert known.inflation(np.tile([-1.0, 1.0], 20)) == known.apart
 
 
 def test_a_missed_gate_is_unsure_where_the_holdout_is_too_small():

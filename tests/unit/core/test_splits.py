@@ -33,6 +33,20 @@ def test_the_split_matches_one_worked_by_hand():
     assert len(found.window) == 40
 
 
+@pytest.mark.parametrize(
+    ("day", "seen"),
+    [
+        (date(2026, 2, 19), False), (date(2026, 2, 18), True), (date(2026, 2, 13), True), (date(2026, 2, 6), True),
+        (date(2026, 1, 12), True), (date(2026, 1, 11), False),
+    ],
+)  # fmt: skip
+def test_a_training_knows_the_days_within_the_horizon_of_those_it_fits_on(day: date, *, seen: bool):
+    """Fit 17 January to 2 February, validation 9 to 13 February, every second day; the holdout stays unknown."""
+    found = splits.split(training(every_days=2), horizon=timedelta(days=5), as_of=AS_OF)
+
+    assert found.saw(day, horizon=timedelta(days=5)) is seen
+
+
 def test_snapshots_are_counted_back_from_the_end_of_each_part():
     """Every second day: the last day of a part is always taken, the first only where it fits."""
     found = splits.split(training(every_days=4), horizon=timedelta(days=5), as_of=AS_OF)

@@ -131,7 +131,7 @@ def test_a_simpler_model_without_scores_asks_for_another_training():
     """The gate was declared after the training."""
     gate = SimplerGate(simpler="linear", metric="roc_auc", within=0.01)
 
-    with pytest.raises(DataError, match=r"simpler model 'linear'.*Train again"):
+    with pytest.raises(DataError, match=r"the model 'linear'.*Train again"):
         comparison.against_simpler(gate, groups(0.5, 0.5))
 
 

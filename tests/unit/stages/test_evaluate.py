@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from fakes import make_case
 from perennial.errors import DataError, GateFailedError, RegistryError
@@ -105,8 +107,37 @@ def test_a_champion_whose_feature_is_gone_cannot_be_compared(reigning: World):
         reigning.evaluate()
 
 
+def test_an_older_challenger_meets_the_champion_on_days_that_neither_was_trained_on(reigning: World):
+    """Two of its three holdout days lie within five days of rows that the champion was fitted on."""
+    reigning.today -= timedelta(days=5)
+    reigning.train()
+    report = reigning.evaluate()
+    told = "on 1 of 3 holdout days, champion version 1 knows the others"
+
+    assert report.rows == 450
+    assert report.metrics["challenger"]["rows"] == 450
+    assert report.metrics["champion"]["rows"] == 150
+    assert told in report.results[-1].detail
+    assert told in reigning.adapters.registry.described["toy", "2"]
+
+
+def test_too_few_rows_that_neither_knows_are_no_comparison(reigning: World):
+    """The message says which days, how many rows are left, and what to do; without such a gate nothing is compared."""
+    reigning.today -= timedelta(days=5)
+    reigning.case = make_case(training={"min_rows": 151})
+    reigning.train()
+
+    with pytest.raises(
+        DataError, match=r"trained on 2 of the 3 holdout days.*150 rows .* are left, and 151 .*rollback"
+    ):
+        reigning.evaluate()
+    reigning.case = make_case(training={"min_rows": 151}, gates=[{"metric": "roc_auc", "at_least": 0.5}])
+    assert reigning.evaluate().failed == ()
+
+
 EVERY_KIND = [
     {"metric": "roc_auc", "at_least": 0.5, "confidence": 0.9, "resamples": 100},
+    {"metric": "roc_auc", "beats_baseline": "dummy", "by": 0.1, "confidence": 0.9, "resamples": 100},
     {"metric": "roc_auc", "better_than_champion_by": 0.3, "resamples": 100, "mode": "dry_run"},
     {"slices": ["town"], "metric": "log_loss", "no_worse_than_champion_by": 0.1, "min_rows": 50, "resamples": 100},
     {"suspicious_feature": 0.99},
@@ -133,7 +164,8 @@ def test_every_kind_of_gate_is_judged_on_what_training_and_registry_give(world: 
     report = world.evaluate()
 
     assert [result.name for result in report.results] == [
-        "roc_auc at least", "roc_auc better than champion", "log_loss by town against champion", "leakage: recency",
+        "roc_auc at least", "roc_auc against dummy", "roc_auc better than champion",
+        "log_loss by town against champion", "leakage: recency",
         "behaviour", "roc_auc: recency is simpler", "demographic parity by town", "latency p99 in ms", "size in MB",
     ]  # fmt: skip
     assert report.failed == ()
