@@ -68,8 +68,18 @@ def test_who_is_not_on_the_list_cannot_answer(desk: Desk) -> None:
     assert desk.engineer.question(desk.asked(), APPROVAL)["response_received"] is False
 
 
+def test_a_question_marked_as_answered_by_hand_promotes_nothing(desk: Desk, now: datetime) -> None:
+    """Airflow lets whoever may edit a task do so; `promote` finds no approval in the ledger."""
+    run = desk.asked()
+    path = f"/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{APPROVAL}"
+    desk.login("engineer").ask("PATCH", path, json={"new_state": "success"})
+
+    assert "marked as successful by hand approves nothing" in desk.refusal(since=now)
+
+
 def test_whoever_started_it_does_not_approve_it(desk: Desk, now: datetime) -> None:
     """Four eyes: the admin is on the list, and has started this run."""
+    desk.ask_again()
     desk.approve(by="admin")
 
     assert "admin started what led to this promotion" in desk.refusal(since=now)
@@ -81,15 +91,6 @@ def test_an_approval_without_a_reason_does_not_count(desk: Desk, now: datetime) 
     desk.approve(reason=None)
 
     assert "without a reason" in desk.refusal(since=now)
-
-
-def test_a_question_marked_as_answered_by_hand_promotes_nothing(desk: Desk, now: datetime) -> None:
-    """Airflow lets whoever may edit a task do so; `promote` finds no approval in the ledger."""
-    run = desk.ask_again()
-    path = f"/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{APPROVAL}"
-    desk.login("engineer").ask("PATCH", path, json={"new_state": "success"})
-
-    assert "marked as successful by hand approves nothing" in desk.refusal(since=now)
 
 
 def test_an_approval_of_another_version_promotes_nothing(desk: Desk, now: datetime) -> None:
