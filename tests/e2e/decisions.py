@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from live import await_true
 from perennial.adapters import Adapters
 from perennial.io.ledger import Entry
-from perennial.local.airflow_api import AT_REST, Airflow, Run
+from perennial.local.airflow_api import Airflow, Run
 from perennial.local.demo import APPROVAL, Demo
 from perennial.records import TrainRecord
 from perennial.spec import UseCase
@@ -69,9 +68,8 @@ class Desk:
         self.login(by).answer(self.asked(), APPROVAL, "Approve", **({"reason": reason} if reason else {}))
 
     def ends(self) -> dict[str, str]:
-        """Wait until all tasks of the run are at rest; return their states."""
-        run = self.asked()
-        await_true(lambda: set(self.engineer.task_states(run).values()) <= AT_REST, seconds=SECONDS)
+        """Wait until the run has ended, and return the states of its tasks."""
+        run = self.engineer.await_run(self.engineer.run(self.asked()), seconds=SECONDS)
         return self.engineer.task_states(run)
 
     def entries(self, *, since: datetime) -> list[Entry]:
