@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -92,6 +92,10 @@ class Entry(Record):
     def anchor(self) -> str:
         """Return what to keep elsewhere, so that nobody can take this entry, or one before it, away unseen."""
         return f"{self.id}:{self.hash}"
+
+    def became(self, written: Entry) -> bool:
+        """Tell whether an entry of the ledger is this very decision, not another to the same end that was faster."""
+        return replace(written, id=self.id, previous=self.previous, hash=self.hash) == self
 
     @property
     def topic(self) -> str:

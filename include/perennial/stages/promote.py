@@ -55,7 +55,8 @@ def run(
     entry = Entry(case.name, now, "promoted", who, reason, run, from_version=standing.champion, to_version=version)
     try:
         evaluated = _refuse_without_report(case, version, adapters, standing=standing.entry)
-        written = adapters.ledger.crown(_approved(case, entry, evaluated, adapters), after=standing.entry)
+        decided = _approved(case, entry, evaluated, adapters)
+        written = adapters.ledger.crown(decided, after=standing.entry)
     except (GateFailedError, RefusedError) as error:
         adapters.ledger.add(replace(entry, action="refused", reason=f"promotion: {error}"))
         carding.keep(case.name, version, adapters, case=case)
@@ -64,7 +65,7 @@ def run(
     projection.watch(case.name, adapters, now=now, who=who, run=run)
     carding.keep(case.name, version, adapters, case=case)
     log.info("%s version %s is the champion, was %s", case.name, version, standing.champion)
-    return PromotionRecord.of(written, changed=True)
+    return PromotionRecord.of(written, changed=decided.became(written))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def run(
     projection.watch(case.name, adapters, now=now, who=who, run=run)
     carding.keep(case.name, version, adapters, case=case)
     log.info("%s rolled back from version %s to %s: %s", case.name, standing.champion, version, reason)
-    return PromotionRecord.of(written, changed=True)
+    return PromotionRecord.of(written, changed=entry.became(written))
 
 
 def _refuse_unless_possible(case: UseCase, entry: Entry, adapters: Adapters) -> None:

@@ -84,6 +84,15 @@ def test_what_may_happen_once_happens_once(ledger: Ledger):
     assert len(ledger.history()) == 1
 
 
+def test_a_decision_that_was_late_to_the_same_end_is_told_from_the_one_that_was_written(ledger: Ledger):
+    """Both made version 1 the champion; the ledger has the first, and who was late can say so."""
+    first, late = entry(who="ada"), entry(who="bob")
+    written = ledger.crown(first, after=None)
+
+    assert ledger.crown(late, after=None) == written
+    assert (first.became(written), late.became(written)) == (True, False)
+
+
 def test_a_report_comes_back_with_its_nan(ledger: Ledger):
     """Which still fails."""
     ledger.add(entry("evaluated", report=report(math.nan).to_json()))
