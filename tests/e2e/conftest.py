@@ -104,6 +104,7 @@ def browser(layout: Layout, program: Callable[[str], str], tmp_path: Path) -> Br
             page.fill("input[name=username]", login)
             page.fill("input[name=password]", credentials.passwords(layout)[login])
             page.click("button[type=submit]")
+            page.get_by_role("button", name="User").wait_for(timeout=60_000)
             yield page
             context.close()
 

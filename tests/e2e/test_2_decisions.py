@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from decisions import Desk
 from live import Browser, await_mails, await_true
@@ -258,6 +259,25 @@ def test_the_ledger_of_it_all_is_one_chain_and_the_champion_reproduces(desk: Des
     assert "version 1" in _command("champion", "coupons")
     assert "each as it was written and in its place" in _command("ledger", "verify")
     assert "every stage equal" in _command("reproduce", "coupons")
+
+
+def test_the_card_of_the_champion_is_behind_its_version(
+    desk: Desk, layout: Layout, browser: Browser, pictures: Path
+) -> None:
+    """On the Models page; it shows the approval, the rollbacks and the receipt. Nobody reads it without a login."""
+    with browser("viewer") as page:
+        page.goto(f"{layout.airflow_url}/plugin/models")
+        link = page.frame_locator("iframe").get_by_title("Model card").first
+        link.wait_for(timeout=30_000)
+        address = str(link.get_attribute("href"))
+        page.goto(f"{layout.airflow_url}{address}")
+        text = page.locator("body").inner_text()
+        page.screenshot(path=pictures / "card.png", full_page=True)
+
+    assert "coupons version 1" in text
+    assert "version 2 loses money" in text
+    assert "every stage equal" in text
+    assert httpx.get(f"{layout.airflow_url}{address}", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
 
 
 def _command(*words: str) -> str:

@@ -45,6 +45,15 @@ def moment(value: datetime | date | None) -> str:
     return f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else f"{value:%Y-%m-%d}"
 
 
+def days(value: float) -> str:
+    """Return a number of days in words.
+
+    >>> days(1.0), days(0.5), days(7)
+    ('1 day', '0.5 days', '7 days')
+    """
+    return f"{value:g} {'day' if value == 1 else 'days'}"
+
+
 def address(airflow_url: str, page: str) -> str:
     """Return where Airflow shows a page, given by its path below the folder of pages.
 
@@ -92,7 +101,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": number, "figure": figure, "moment": moment, "words": words, "cell": cell,
+        "number": number, "figure": figure, "moment": moment, "words": words, "days": days, "cell": cell,
         "duration": duration, "address": address,
     }  # fmt: skip
     return environment

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from perennial import approving, carding
 from perennial.approving import STARTERS, Answer, Asked
 from perennial.errors import RefusedError, SpecError
+from perennial.io import pages
 from perennial.io.entries import EVALUATION
 from perennial.io.ledger import Entry
 from perennial.io.mails import Mail
@@ -71,7 +72,7 @@ def run(case: UseCase, answer: Answer, adapters: Adapters, *, asked: Asked, now:
         report={EVALUATION: asked.evaluation, STARTERS: list(asked.starters)},
     )  # fmt: skip
     if answer.rejects:
-        said = f"rejected: {answer.reason}" if answer.who else f"nobody answered in {rules.timeout_days:g} days"
+        said = f"rejected: {answer.reason}" if answer.who else f"nobody answered in {pages.days(rules.timeout_days)}"
         return _enter(replace(entry, action="refused", reason=f"approval: {said}"), case, adapters)
     try:
         evaluated = _refuse_overtaken(case, shown, asked)
