@@ -18,7 +18,7 @@ from perennial.local.steps import Bar
 
 POLL_SECONDS = 1.0
 RECOVERY_SECONDS = 30.0
-HEARD_SECONDS = 8.0
+HEARD_SECONDS = 5.0
 REPEATABLE = {"GET", "PATCH"}
 ENDED = {"success", "failed"}
 AT_REST = {"success", "skipped", "failed", "upstream_failed", "removed"}
@@ -251,10 +251,23 @@ class Airflow:
             run = self.run(run)
         return {}
 
-    def answer(self, run: Run, task: str, *chosen: str, **form: Any) -> None:
-        """Answer what a task asks, as the person who is logged in; a second answer is refused."""
+    def answer(self, run: Run, task: str, *chosen: str, seconds: float = 120, **form: Any) -> None:
+        """Answer what a task asks, as the person who is logged in, and wait until it has taken the answer.
+
+        Where Airflow has lost it and asks again, so does this answer.
+        """
         path = f"/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task}/-1/hitlDetails"
-        self.ask("PATCH", path, json={"chosen_options": list(chosen), "params_input": form})
+        said = {"chosen_options": list(chosen), "params_input": form}
+        self.ask("PATCH", path, json=said)
+        deadline = time.monotonic() + seconds
+        while (state := self.task_states(run)[task]) not in AT_REST:
+            if time.monotonic() > deadline:
+                raise SetupError(
+                    f"{task} of {run.dag} has not taken its answer after {seconds:.0f} s; {self.place(run)}"
+                )
+            if state == AWAITING and not self.question(run, task).get("response_received", True):
+                self.ask("PATCH", path, json=said)
+            time.sleep(POLL_SECONDS)
 
     def run(self, run: Run) -> Run:
         """Return a run as it is now."""

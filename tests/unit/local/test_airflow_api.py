@@ -9,7 +9,7 @@ import httpx
 import pytest
 from perennial.errors import SetupError
 from perennial.local import airflow_api
-from perennial.local.airflow_api import Airflow
+from perennial.local.airflow_api import Airflow, Run
 from perennial.local.layout import Layout
 
 
@@ -56,3 +56,28 @@ def test_what_makes_something_is_asked_for_once(airflow: Callable[..., Airflow])
 
     with pytest.raises(SetupError, match="Database error"):
         airflow(iter(answers)).ask("POST", "/backfills")
+
+
+def states(state: str) -> httpx.Response:
+    """Return what Airflow says of a run with one task."""
+    return httpx.Response(200, json={"task_instances": [{"task_id": "approve", "state": state, "try_number": 1}]})
+
+
+def test_an_answer_that_airflow_has_lost_is_given_again(airflow: Callable[..., Airflow]) -> None:
+    """It came before the scheduler knew of the question: the task failed, and asks once more."""
+    lost = httpx.Response(200, json={"hitl_details": [{"response_received": False}]})
+    taken = httpx.Response(200, json={})
+    answers = [taken, states("queued"), states("awaiting_input"), lost, taken, states("running"), states("success")]
+    waiting = iter(answers)
+
+    airflow(waiting).answer(Run("promotion", "run", "running", None, None), "approve", "Approve", reason="better")
+
+    assert list(waiting) == []
+
+
+def test_an_answer_that_is_never_taken_is_an_error(airflow: Callable[..., Airflow]) -> None:
+    """The message says which task, and where to look."""
+    stuck = (states("queued") if at else httpx.Response(200, json={}) for at in range(1000))
+
+    with pytest.raises(SetupError, match="approve of promotion has not taken its answer after 0 s"):
+        airflow(stuck).answer(Run("promotion", "run", "running", None, None), "approve", "Approve", seconds=0.05)
