@@ -76,8 +76,11 @@ def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:
         values = {names.get(who, who): found[name] for who, found in report["metrics"].items() if name in found}
         if values:
             yield f"  {name}", ", ".join(f"{who} {value:,.3f}" for who, value in values.items())
-    gates = ", ".join(gate["name"] for gate in report["results"])
-    yield "  gates passed", gates
+    passed = [gate["name"] for gate in report["results"] if gate["margin"] >= 0]
+    told = [gate["name"] for gate in report["results"] if gate["name"] not in passed]
+    yield "  gates passed", ", ".join(passed)
+    if told:
+        yield "  not passed, dry run", ", ".join(told)
     if outcome.approval:
         who, form = outcome.approval["responded_by_user"]["name"], outcome.approval["params_input"]
         yield "  approved by", f"{who}, over REST: {form['reason']}"
