@@ -231,7 +231,10 @@ class ScoreRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift(Record):
-    """One column's current distribution against its reference; the measures are None where they have no meaning."""
+    """One column's current distribution against its reference; the measures are None where they have no meaning.
+
+    `limit` is the PSI at which it counts as drifted; None where it was not measured, and in records of before.
+    """
 
     column: str
     verdict: DriftVerdict
@@ -239,6 +242,7 @@ class ColumnDrift(Record):
     distance: float | None
     measure: Literal["wasserstein", "jensen-shannon"]
     detail: str = ""
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,8 @@ class MonitorRecord(Record):
 
     `verdict` is "drifted" where the score or the share of drifted features is over its limit, "decayed"
     where performance on matured labels is below its limit, "unknown" where too little can be judged.
-    `opens_alert` is True on the first day of such a finding only, so that one finding has one mail.
+    `opens_alert` is True on the first day of such a finding only, so that one finding has one mail. `share_limit` is
+    the share of drifted features that is a finding, `limits` how the limits came about; records of before have neither.
     """
 
     case: str
@@ -263,6 +268,8 @@ class MonitorRecord(Record):
     since: date | None
     opens_alert: bool
     report: str | None
+    share_limit: float | None = None
+    limits: str = ""
 
 
 @dataclass(frozen=True, slots=True)

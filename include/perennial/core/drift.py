@@ -9,7 +9,7 @@ a column that turns null drifts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -97,7 +97,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a column counts as drifted: `psi >= psi_limit`, judged on `min_rows` rows or more."""
+    """When a column counts as drifted: its PSI is `psi` or more, judged on `min_rows` rows or more."""
 
     psi: float
     min_rows: int
@@ -145,12 +145,17 @@ def psi(reference: Sequence[int], current: Sequence[int]) -> float:
     Source:
         Jeffreys (1946), Proc. R. Soc. A 186, 453-461; Siddiqi (2006), *Credit Risk Scorecards*, Wiley.
     """
-    counts = np.array([reference, current], dtype=np.float64)
-    counts = counts[:, counts.sum(axis=0) > 0]
-    if not counts.size or (counts.sum(axis=1) == 0).any():
-        return 0.0
-    shares = (counts + 0.5) / (counts.sum(axis=1, keepdims=True) + counts.shape[1] / 2)
-    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+    return float(psis(np.array(reference, dtype=np.float64), np.array(current, dtype=np.float64)))
+
+
+def psis(reference: NDArray[Any], current: NDArray[Any]) -> FloatArray:
+    """Return the PSI of many pairs of counts at once: bins lie along the last axis, the others are broadcast."""
+    seen = (reference > 0) | (current > 0)
+    half = seen.sum(axis=-1, keepdims=True) / 2
+    rows = [side.sum(axis=-1, keepdims=True) for side in (reference, current)]
+    p, q = ((side + 0.5) / (of + np.maximum(half, 0.5)) for side, of in zip((reference, current), rows, strict=True))
+    terms = np.where(seen & (rows[0] > 0) & (rows[1] > 0), (q - p) * np.log(q / p), 0.0)
+    return np.asarray(terms.sum(axis=-1), dtype=np.float64)
 
 
 def jensen_shannon(reference: Sequence[int], current: Sequence[int]) -> float:
@@ -205,8 +210,14 @@ def judge(name: str, reference: Profile | None, column: Column | None, *, limits
 
     The first that applies: "missing column" (no rows to look at), "new column" (no reference), "too few rows"
     (fewer than `limits.min_rows`), "all null" and "constant" (where the reference is not so too), "drifted"
-    (`psi >=` its limit), "new categories", "stable".
+    (`psi >=` its limit), "new categories", "stable". A column that was measured says its limit.
     """
+    found = _judge(name, reference, column, limits=limits)
+    return found if found.psi is None else replace(found, limit=limits.psi)
+
+
+def _judge(name: str, reference: Profile | None, column: Column | None, *, limits: Limits) -> ColumnDrift:
+    """Return the verdict on one column, without its limit."""
     if column is None:
         kind = reference.kind if reference else "numeric"
         return ColumnDrift(name, "missing column", None, None, _measure(kind), "the day's table does not have it")
@@ -223,15 +234,16 @@ def judge(name: str, reference: Profile | None, column: Column | None, *, limits
     return _judge_categorical(name, reference, column, limits=limits)
 
 
-def counts_as_drift(drift: ColumnDrift, *, psi_limit: float) -> bool:
-    """Tell whether a verdict is evidence of drift: `psi >= psi_limit`, or the column is gone."""
-    return drift.verdict in ALWAYS_DRIFT or (drift.psi is not None and drift.psi >= psi_limit)
+def counts_as_drift(drift: ColumnDrift) -> bool:
+    """Tell whether a verdict is evidence of drift: its PSI reaches the limit that it says, or the column is gone."""
+    reached = drift.psi is not None and drift.limit is not None and drift.psi >= drift.limit
+    return drift.verdict in ALWAYS_DRIFT or reached
 
 
-def drifted_share(columns: Sequence[ColumnDrift], *, psi_limit: float) -> float:
+def drifted_share(columns: Sequence[ColumnDrift]) -> float:
     """Return the share of drifted columns among those that can be judged; 0 where none can."""
     judged = [drift for drift in columns if drift.psi is not None or drift.verdict in ALWAYS_DRIFT]
-    drifted = sum(counts_as_drift(drift, psi_limit=psi_limit) for drift in judged)
+    drifted = sum(counts_as_drift(drift) for drift in judged)
     return drifted / len(judged) if judged else 0.0
 
 

@@ -143,7 +143,7 @@ def test_a_column_that_is_gone_is_missing():
     found = judged(REFERENCE, None)
 
     assert (found.verdict, found.psi) == ("missing column", None)
-    assert drift.counts_as_drift(found, psi_limit=0.25)
+    assert drift.counts_as_drift(found)
 
 
 def test_a_column_the_champion_does_not_know_is_new():
@@ -151,7 +151,7 @@ def test_a_column_the_champion_does_not_know_is_new():
     found = drift.judge("x", None, REFERENCE, limits=LIMITS)
 
     assert found.verdict == "new column"
-    assert not drift.counts_as_drift(found, psi_limit=0.25)
+    assert not drift.counts_as_drift(found)
 
 
 @pytest.mark.parametrize(("rows", "verdict"), [(9, "too few rows"), (10, "stable")])
@@ -168,7 +168,7 @@ def test_a_column_of_nulls_is_all_null():
     ):
         found = judged(reference, current)
         assert found.verdict == "all null"
-        assert drift.counts_as_drift(found, psi_limit=0.25)
+        assert drift.counts_as_drift(found)
 
 
 def test_a_column_that_was_always_null_has_not_changed():
@@ -183,7 +183,7 @@ def test_a_column_that_stopped_varying_is_constant():
     quiet_day = judged(rare, numeric(np.zeros(100)))
 
     assert quiet_day.verdict == "constant"
-    assert not drift.counts_as_drift(quiet_day, psi_limit=0.25)
+    assert not drift.counts_as_drift(quiet_day)
     assert judged(REFERENCE, numeric(np.full(50, 7.0))).verdict == "constant"
     assert judged(TOWNS, Column.categorical(["north"] * 50)).verdict == "constant"
 
@@ -268,5 +268,5 @@ def test_the_share_of_drifted_columns_is_that_of_the_judged():
         drift.judge("new", None, REFERENCE, limits=LIMITS),
     ]
 
-    assert drift.drifted_share(columns, psi_limit=0.25) == 0.5
-    assert drift.drifted_share([], psi_limit=0.25) == 0.0
+    assert drift.drifted_share(columns) == 0.5
+    assert drift.drifted_share([]) == 0.0
