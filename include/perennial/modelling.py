@@ -34,6 +34,8 @@ METRICS: dict[str, bool] = {
 }
 MONEY = ("expected_profit", "return_on_ad_spend")
 NUMBER = ("mae", "rmse", "median_absolute_error", "bias", "r2")
+CALIBRATED = "calibrated"
+FIXED = {"psi_limit": 0.25, "drifted_share_limit": 0.3, "score_psi_limit": 0.25}
 ESTIMATOR_PACKAGES = ("sklearn.", "lightgbm.")
 
 
@@ -168,14 +170,34 @@ class Performance(Strict):
 
 
 class Monitoring(Strict):
-    """Limits of the daily check; a value that reaches its limit counts as drifted."""
+    """Limits of the daily check; a value that reaches its limit counts as drifted.
 
-    psi_limit: Annotated[float, Field(gt=0)] = 0.25
-    drifted_share_limit: Annotated[float, Field(gt=0, le=1)] = 0.3
-    score_psi_limit: Annotated[float, Field(gt=0)] = 0.25
+    A limit that is `calibrated` is taken from calm days of the champion's reference; the fixed number stands in where
+    these are too few.
+    """
+
+    psi_limit: Annotated[float, Field(gt=0)] | Literal["calibrated"] = FIXED["psi_limit"]
+    drifted_share_limit: Annotated[float, Field(gt=0, le=1)] | Literal["calibrated"] = FIXED["drifted_share_limit"]
+    score_psi_limit: Annotated[float, Field(gt=0)] | Literal["calibrated"] = FIXED["score_psi_limit"]
+    false_alarms: Annotated[float, Field(ge=0.001, le=0.2, description="of a calibrated limit and calm day")] = 0.01
     min_rows: Annotated[int, Field(ge=1)] = 200
     performance: Performance
     report_rows: Annotated[int, Field(ge=100, description="rows of the sample in the Evidently page")] = 2000
+
+    @model_validator(mode="after")
+    def _share_of_calibrated(self) -> Self:
+        if self.is_calibrated("drifted_share_limit") and not self.is_calibrated("psi_limit"):
+            raise ValueError(f"drifted_share_limit: calibrated needs psi_limit: calibrated, got {self.psi_limit:g}.")
+        return self
+
+    def is_calibrated(self, key: str) -> bool:
+        """Tell whether a limit is declared as calibrated."""
+        return bool(getattr(self, key) == CALIBRATED)
+
+    @property
+    def unused(self) -> set[str]:
+        """Return the keys that change nothing as the others are declared."""
+        return set() if any(self.is_calibrated(key) for key in FIXED) else {"false_alarms"}
 
 
 class Retraining(Strict):

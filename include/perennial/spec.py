@@ -336,7 +336,7 @@ class UseCase(Strict):
         """Return a SHA-256 over the spec, but for the words of its card, and the text of its files."""
         # Where nothing is declared the key is left out: specs of before it keep their fingerprint.
         optional = {name for name in ("strong", "attributes") if not getattr(self.features, name)}
-        left_out: dict[str, Any] = {"card": True} | ({"features": optional} if optional else {})
+        left_out: dict[str, Any] = {"card": True, "features": optional, "monitoring": self.monitoring.unused}
         declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 

@@ -50,7 +50,7 @@ class DayCounts:
         return {"days": days, "counts": {name: rows.tolist() for name, rows in self.counts.items()}}
 
     def padded(self, names: Sequence[str]) -> IntArray:
-        """Return the counts of these columns side by side, shape (days, columns, most bins); bins too many are empty."""
+        """Return the counts of these columns, shape (days, columns, most bins); bins too many are empty."""
         bins = max(self.counts[name].shape[1] for name in names)
         found = np.zeros((self.days.size, len(names), bins), dtype=np.int64)
         for place, name in enumerate(names):

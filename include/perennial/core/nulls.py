@@ -8,21 +8,21 @@ the one that really lies between them, so that features that look back for weeks
 that find a third of the reference's days there are held out, and the block is a third of the reference's span at the
 most. All features of a draw are of the same rows, so what hangs together stays so.
 
-**Season.** Half a reference is nearer to a held-out day than the whole one is to the day to judge. So each draw is moved
-to the real distance, the mean number of days between the day and its reference's, along a line through the draws' cube
-roots: that of all draws or that of the later halves' days, whichever is steeper, never downwards. Within a season this
-is enough; a season that turns only after the reference has ended is nothing that its days can tell.
+**Season.** Half a reference is nearer to a held-out day than the whole one is to the day to judge. So each draw is
+moved to the real distance, the mean number of days between the day and its reference's, along a line through the draws'
+cube roots: that of all draws, or that of those which have their reference before them, whichever is steeper, and never
+downwards. A season that turns only after the reference has ended is nothing that its days can tell.
 
 **Rows.** A held-out day with more rows than the day to judge is thinned to as many, by drawing without replacement:
-rows that are a sample stay one, of the size wanted. This is done anew for each feature. A day with fewer rows is taken as
-it is, which errs on the side of silence.
+rows that are a sample stay one, of the size wanted. This is done anew for each feature. A day with fewer rows is taken
+as it is, which errs on the side of silence.
 
-**The limit** at a rate of false alarms α is the larger of two. The first is the order statistic of rank
-`⌈(1-α)(days + 1)⌉`, or the largest where there are fewer days than that: where days are exchangeable, the next one
-exceeds it no more often than α. Fewer than 1/α - 1 days cannot say so much; hence the second, the prediction bound
+**The limit** at a rate r of false alarms is the larger of two. The first is the order statistic of rank
+`⌈(1-r)(days + 1)⌉`, or the largest where there are fewer days than that: where days are exchangeable, the next one
+exceeds it no more often than r. Fewer than 1/r - 1 days cannot say so much; hence the second, the prediction bound
 `(m + t·s·sqrt(1 + (1 + e)/n))³` of the cube roots, which for sums of squares, as the PSI nearly is one, are nearly
-normal. There e is how far the real distance lies beyond that of the draws, as the variance of a regression has it, and n
-what the days are worth: their number, less by as much as means of blocks of days vary more than independent days
+normal. There e is how far the real distance lies beyond that of the draws, as the variance of a regression has it, and
+n what the days are worth: their number, less by as much as means of blocks of days vary more than independent days
 would. Blocks are a week long or as long as the lag, and four at least.
 
 Source:
@@ -124,7 +124,7 @@ class _Sides:
     @property
     def later(self) -> NDArray[np.bool_]:
         """Tell of each held-out day whether it is measured against days before it, as the day to judge is."""
-        return self.start == 0
+        return np.asarray(self.start == 0)
 
 
 def _sides(days: IntArray, apart: int) -> _Sides:

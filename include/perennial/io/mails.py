@@ -16,6 +16,7 @@ from perennial.changes import BackfillSummary
 from perennial.io.entries import Entry
 from perennial.io.pages import address, number, render, words
 from perennial.io.plots import bars_against
+from perennial.modelling import FIXED
 from perennial.records import ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
 
@@ -73,19 +74,38 @@ def worst(record: MonitorRecord, *, most: int = WORST) -> tuple[ColumnDrift, ...
     return tuple(sorted(changed, key=lambda column: (-_strength(column), column.column))[:most])
 
 
-def drift_picture(record: MonitorRecord, *, limit: float, most: int = WORST) -> bytes:
-    """Return a small PNG: the PSI of the score and of the most drifted columns as bars, the limit as a line."""
+def drift_picture(record: MonitorRecord, *, most: int = WORST) -> bytes:
+    """Return a small PNG: the PSI of the score and of the most drifted columns as bars, the limit as a line.
+
+    Where columns have limits of their own, the bars are in units of these.
+    """
     measured = [column for column in (record.score, *record.columns) if column.psi is not None]
-    strongest = sorted(measured, key=_strength, reverse=True)[:most]
-    lengths = {column.column: _strength(column) for column in strongest}
-    return bars_against(lengths, limit=limit, label=f"PSI; the dashed line is the limit {limit:g}")
+    limits = {_limit_of(column) for column in measured}
+    if len(limits) <= 1:
+        limit = min(limits, default=FIXED["psi_limit"])
+        lengths = {column.column: _strength(column) for column in measured}
+        return bars_against(_longest(lengths, most), limit=limit, label=f"PSI; the dashed line is the limit {limit:g}")
+    lengths = {column.column: _strength(column) / _limit_of(column) for column in measured}
+    label = "PSI in units of the column's own limit; the dashed line is the limit"
+    return bars_against(_longest(lengths, most), limit=1.0, label=label)
+
+
+def _limit_of(column: ColumnDrift) -> float:
+    """Return a column's limit; records of before do not say it."""
+    return FIXED["psi_limit"] if column.limit is None else column.limit
+
+
+def _longest(lengths: dict[str, float], most: int) -> dict[str, float]:
+    """Return the longest bars, the longest first."""
+    return dict(sorted(lengths.items(), key=lambda item: -item[1])[:most])
 
 
 def _measures(case: UseCase, record: MonitorRecord) -> list[tuple[str, str, str]]:
     monitoring = case.monitoring
+    share = FIXED["drifted_share_limit"] if record.share_limit is None else record.share_limit
     rows = [
-        ("share of drifted features", f"{record.drifted_share:.0%}", f"{monitoring.drifted_share_limit:.0%} or more"),
-        ("PSI of the scores", number(record.score.psi), f"{monitoring.score_psi_limit:g} or more"),
+        ("share of drifted features", f"{record.drifted_share:.0%}", f"{share:.0%} or more"),
+        ("PSI of the scores", number(record.score.psi), f"{_limit_of(record.score):.3g} or more"),
     ]
     wanted = monitoring.performance
     value = record.performance.get(wanted.metric)
@@ -113,7 +133,7 @@ def finding_mail(case: UseCase, record: MonitorRecord, links: Links) -> Mail:
         subject=one_line(f"[Perennial] {case.name}: {what} since {since}"),
         html=render("finding_mail.html", **values),
         text=render("finding_mail.txt", **values),
-        pictures={"drift": drift_picture(record, limit=case.monitoring.psi_limit)},
+        pictures={"drift": drift_picture(record)},
     )
 
 

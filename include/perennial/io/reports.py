@@ -28,7 +28,7 @@ HEAD = (
     '<div style="font-family: sans-serif; padding: 1em 2em; background: #eef2f7">'
     "<h2>{title}: {day} against the training of version {version}</h2>"
     "<p>A sample of {rows} rows a side; the limit of the PSI is {limit:g}. The verdicts that count are in the daily "
-    "finding, which looks at all rows.</p>{left_out}</div>"
+    "finding, which looks at all rows{limits}.</p>{left_out}</div>"
 )
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page is about; `left_out` gives the verdict on each column that is not shown."""
+    """What a page is about.
+
+    `left_out` gives the verdict on each column that is not shown, `limits` says how the finding's limits came about: on
+    the page's sample they would mean nothing, so it draws a fixed one.
+    """
 
     case: str
     title: str
@@ -48,6 +52,7 @@ class Page:
     psi_limit: float
     drifted_share_limit: float
     rows: int
+    limits: str = ""
 
 
 class Reports:
@@ -127,6 +132,7 @@ def _with_head(text: str, page: Page, *, rows: int) -> str:
         version=html.escape(page.model_version),
         rows=rows,
         limit=page.psi_limit,
+        limits=f" ({html.escape(page.limits)})" if page.limits else "",
         left_out=f"<p>Left out: {named}.</p>" if named else "",
     )
     start, body, rest = text.partition("<body>")

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import carding, projection
-from perennial.core import drift, frames, metrics
+from perennial.core import drift, frames, limits, metrics
 from perennial.core.drift import Column, Limits, Profile
+from perennial.core.limits import DayLimits
 from perennial.core.metrics import FloatArray
 from perennial.errors import DataError
 from perennial.io.ledger import Entry
@@ -46,7 +47,7 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
     number = standing.champion or adapters.registry.required_version_of(case.name, CHAMPION)
     champion = adapters.registry.load(case.name, number)
     current = _read(case, day, adapters, champion=champion)
-    inspected = _inspect(case, current, adapters, champion=champion)
+    inspected = _inspect(case, day, current, adapters, champion=champion)
     performance = _performance(case, day, adapters, champion=champion)
     verdict, reason = _verdict(case, inspected, performance)
     previous = adapters.ledger.latest_monitor(case.name, before=day)
@@ -65,6 +66,8 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         since=since,
         opens_alert=opens,
         report=_page(case, day, adapters, current=current, inspected=inspected, champion=champion),
+        share_limit=inspected.limits.share,
+        limits=inspected.limits.said,
     )
     adapters.ledger.add_monitor(record, at=now, run=run)
     _follow(case, record, adapters, run=run, now=now)
@@ -88,6 +91,7 @@ class _Inspected:
     columns: tuple[ColumnDrift, ...]
     score: ColumnDrift
     drifted_share: float
+    limits: DayLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +119,28 @@ def _read(case: UseCase, day: date, adapters: Adapters, *, champion: RegisteredM
     )
 
 
-def _inspect(case: UseCase, current: _Current, adapters: Adapters, *, champion: RegisteredModel) -> _Inspected:
+def _inspect(
+    case: UseCase, day: date, current: _Current, adapters: Adapters, *, champion: RegisteredModel
+) -> _Inspected:
     """Return the verdict on each feature that the champion or the spec knows, and on the score."""
     reference = adapters.registry.profile(champion.run_id)
     profiles = drift.from_json(reference["features"])
-    limits = Limits(case.monitoring.psi_limit, case.monitoring.min_rows)
+    rows, least = current.rows.num_rows, case.monitoring.min_rows
+    seed = case.training.seed
+    held = limits.of_day(case.monitoring, reference, day, rows=rows, scores=current.score.size, seed=seed)
     names = list(dict.fromkeys((*profiles, *case.features.columns)))
+    found = {name: _column(case, current.rows, name, profiles=profiles) for name in names}
     columns = tuple(
-        drift.judge(name, profiles.get(name), _column(case, current.rows, name, profiles=profiles), limits=limits)
-        for name in names
+        drift.judge(name, profiles.get(name), column, limits=Limits(held.of(name), least))
+        for name, column in found.items()
     )
     score = drift.judge(
         "score",
         drift.from_json(reference["score"])["score"],
         Column.numeric(current.score),
-        limits=Limits(case.monitoring.score_psi_limit, case.monitoring.min_rows),
+        limits=Limits(held.score, least),
     )
-    share = drift.drifted_share(columns, psi_limit=case.monitoring.psi_limit)
-    return _Inspected(columns, score, share)
+    return _Inspected(columns, score, drift.drifted_share(columns), held)
 
 
 def _column(case: UseCase, rows: pa.Table, name: str, *, profiles: Mapping[str, Profile]) -> Column | None:
@@ -185,7 +193,7 @@ def _with_labels(case: UseCase, rows: pa.Table, adapters: Adapters, *, days: Seq
 def _verdict(case: UseCase, inspected: _Inspected, performance: _Performance) -> tuple[Verdict, str]:
     """Return the day's verdict and its reason: decayed before drifted before unknown before stable."""
     decayed = _decay(case, performance.metrics)
-    drifted = _drift(case, inspected)
+    drifted = _drift(inspected)
     if decayed:
         return "decayed", f"{decayed} {drifted}".strip()
     if drifted:
@@ -209,20 +217,21 @@ def _decay(case: UseCase, found: Mapping[str, float]) -> str:
     return ""
 
 
-def _drift(case: UseCase, inspected: _Inspected) -> str:
+def _drift(inspected: _Inspected) -> str:
     """Return why the day has drifted, or an empty text; a value that reaches its limit counts as drifted."""
-    limits, found = case.monitoring, []
-    if inspected.score.psi is not None and inspected.score.psi >= limits.score_psi_limit:
-        found.append(f"The score's PSI is {inspected.score.psi:.3f}, limit {limits.score_psi_limit:g}.")
-    if inspected.drifted_share >= limits.drifted_share_limit:
+    held, score, found = inspected.limits, inspected.score, []
+    if drift.counts_as_drift(score):
+        mark = held.mark("score_psi_limit")
+        found.append(f"The score's PSI is {score.psi:.3f}, limit {score.limit:.3g}{mark}.")
+    if inspected.drifted_share >= held.share:
         worst = sorted(
-            (column for column in inspected.columns if drift.counts_as_drift(column, psi_limit=limits.psi_limit)),
+            (column for column in inspected.columns if drift.counts_as_drift(column)),
             key=lambda column: -(math.inf if column.psi is None else column.psi),
         )
         names = ", ".join(column.column for column in worst[:3])
         found.append(
-            f"{inspected.drifted_share:.0%} of the features have drifted, limit {limits.drifted_share_limit:.0%}: "
-            f"{names}{' and others' if len(worst) > 3 else ''}."
+            f"{inspected.drifted_share:.0%} of the features have drifted, limit {held.share:.0%}"
+            f"{held.mark('drifted_share_limit')}: {names}{' and others' if len(worst) > 3 else ''}."
         )
     return " ".join(found)
 
@@ -279,8 +288,9 @@ def _page(
         numeric=tuple(name for name in fit if name in case.features.numeric),
         categorical=tuple(name for name in fit if name in case.features.categorical),
         left_out=left_out,
-        psi_limit=case.monitoring.psi_limit,
-        drifted_share_limit=case.monitoring.drifted_share_limit,
+        psi_limit=inspected.limits.feature,
+        drifted_share_limit=inspected.limits.share,
         rows=case.monitoring.report_rows,
+        limits=inspected.limits.said,
     )
     return adapters.reports.write(page, current=rows, reference=adapters.registry.sample(champion.run_id))

@@ -7,7 +7,6 @@ holdout.
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from perennial import carding, cards
-from perennial.core import contest, drift, frames, pipelines, splits
+from perennial.core import contest, frames, pipelines, splits
 from perennial.core.contest import Contest, Entrant, Finished, Part
 from perennial.core.metrics import Scored
 from perennial.core.pipelines import Recipe
@@ -43,7 +40,7 @@ from perennial.io.registry import (
 from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
 from perennial.spec import Candidate, Search, UseCase, compared_models
-from perennial.stages import blueprint, pictures, profiling
+from perennial.stages import blueprint, pictures, profiling, reference
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -290,47 +287,17 @@ def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dic
     table = pa.concat_tables(rows.tables[part] for part in PARTS)
     return {
         MANIFEST: _json(manifest),
-        PROFILE: _json(_profile(case, table, outcome.final)),
-        SAMPLE: _sample(case, table, outcome.final),
+        PROFILE: json.dumps(reference.profile(case, table, outcome.final), sort_keys=True).encode(),
+        SAMPLE: reference.sample(case, table, outcome.final),
         **({RIVALS: _rivals(outcome)} if outcome.rivals else {}),
         **pictures.of_training(case, _shown(outcome), share=outcome.winner.share),
         pictures.IMPORTANCE: _importance(rows, outcome),
     }
 
 
-def _profile(case: UseCase, table: pa.Table, final: Finished) -> Json:
-    """Return the counts that later days are held against: features of all parts, scores of the holdout."""
-    features = {
-        name: drift.profile(frames.drift_column(table[name], categorical=name in case.features.categorical))
-        for name in case.features.columns
-    }
-    score = {"score": drift.profile(drift.Column.numeric(final.scored.score))}
-    return {"features": drift.to_json(features), "score": drift.to_json(score)}
-
-
-def _sample(case: UseCase, table: pa.Table, final: Finished) -> bytes:
-    """Return a sample of the reference rows as Parquet.
-
-    Scores are drawn from the holdout, independently of the features: scores of fitted rows would look too
-    sure, and the report compares one column at a time.
-    """
-    generator = np.random.default_rng(case.training.seed)
-    size = min(case.monitoring.report_rows, table.num_rows)
-    chosen = table.take(np.sort(generator.choice(table.num_rows, size, replace=False)))
-    score = generator.choice(final.scored.score, size, replace=size > final.scored.score.size)
-    return _parquet(chosen.select(list(case.features.columns)).append_column("score", pa.array(score)))
-
-
 def _rivals(outcome: _Outcome) -> bytes:
     """Return the holdout scores of the models that a gate may find as good, a column each."""
-    return _parquet(pa.table({name: finished.scored.score for name, finished in outcome.rivals.items()}))
-
-
-def _parquet(table: pa.Table) -> bytes:
-    """Return a table as a Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+    return reference.parquet(pa.table({name: finished.scored.score for name, finished in outcome.rivals.items()}))
 
 
 def _shown(outcome: _Outcome) -> dict[str, Scored]:

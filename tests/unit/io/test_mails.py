@@ -73,7 +73,7 @@ def test_what_is_left_out_is_counted(shop, finding):
 @pytest.mark.parametrize("columns", [(), (column("age", None, "all null"),), (column("x" * 60, 9e9),)])
 def test_the_picture_can_always_be_drawn(finding, columns):
     """No columns, none with a measure, and one beyond all bounds: a PNG small enough for a mail."""
-    png = drift_picture(replace(finding, columns=columns), limit=0.25)
+    png = drift_picture(replace(finding, columns=columns))
 
     assert png.startswith(b"\x89PNG")
     assert len(png) < 60_000
