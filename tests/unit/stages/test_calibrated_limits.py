@@ -105,7 +105,7 @@ def test_declared_numbers_are_the_limits(reigning: World):
 
 def test_a_share_cannot_be_calibrated_without_its_features():
     """It is the share of features at their calibrated limits."""
-    with pytest.raises(ValueError, match="drifted_share_limit: calibrated needs psi_limit: calibrated, got 0.2"):
+    with pytest.raises(ValueError, match=r"drifted_share_limit: calibrated needs psi_limit: calibrated, got 0\.2"):
         make_case(monitoring=calibrated(psi_limit=0.2))
 
 
