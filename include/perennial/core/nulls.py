@@ -108,7 +108,7 @@ def draw(counts: IntArray, days: IntArray, *, rows: int, lag: int, resamples: in
     return Null(
         psi=_moved(psi, side, further=further),
         block=(days[side.held] - days[0]) // length,
-        beyond=further**2 / float(side.distance.var()) if further else 0.0,
+        beyond=further**2 / max(1.0, float(side.distance.var())),
     )
 
 
@@ -178,15 +178,15 @@ def limit(null: Null, *, false_alarms: float) -> FloatArray:
 
 
 def _worth(values: FloatArray, block: IntArray) -> FloatArray:
-    """Return how many independent days the days are worth, shape (times, columns): from the blocks' number to all."""
+    """Return how many independent days these are worth, shape (times, columns): their blocks, two, or more."""
     _, code, size = np.unique(block, return_inverse=True, return_counts=True)
     days = block.size
     centred = values - values.mean(axis=1, keepdims=True)
     sums = np.einsum("tdc,db->tbc", centred, np.eye(size.size)[code])
     inside = (centred**2).sum(axis=1) / (days - 1)
-    between = (sums**2 / size[None, :, None]).sum(axis=1) / (size.size - 1)
+    between = (sums**2 / size[None, :, None]).sum(axis=1) / max(1, size.size - 1)
     inflation = np.divide(between, inside, out=np.ones_like(inside), where=inside > 0)
-    return np.asarray(days / np.clip(inflation, 1.0, days / size.size))
+    return np.asarray(days / np.clip(inflation, 1.0, days / max(2, size.size)))
 
 
 def _thinned(counts: IntArray, *, rows: int, times: int, seed: int) -> IntArray:
