@@ -155,13 +155,24 @@ def calibrate(null: Null, *, false_alarms: float) -> Calibrated:
     """Return the limits that calm days reach no more often than with the rate `false_alarms`, one column and day each.
 
     The share's comes from the same draws: it is the smallest j of the columns for which the j-th largest PSI, each in
-    units of its own limit, has a limit of 1 or less. So columns that move together are counted as they do.
+    units of its own limit, has a limit of 1 or less. So columns that move together are counted as they do. The units of a
+    block's days come from the other blocks: limits that had seen these days would fit them better than days to come.
     """
-    psi = np.maximum(limit(null, false_alarms=false_alarms), LEAST_PSI)
-    ranked = np.sort(null.psi / psi, axis=2)[:, :, ::-1]
+    psi, columns = _limits(null, false_alarms=false_alarms), null.psi.shape[2]
+    ratio = np.empty_like(null.psi)
+    for block in np.unique(null.block):
+        inside = null.block == block
+        others = replace(null, psi=null.psi[:, ~inside], block=null.block[~inside])
+        units = psi if others.block.size < LEAST_DAYS // 2 else _limits(others, false_alarms=false_alarms)
+        ratio[:, inside] = null.psi[:, inside] / units
+    ranked = np.sort(ratio, axis=2)[:, :, ::-1]
     enough = limit(replace(null, psi=ranked), false_alarms=false_alarms) <= 1
-    columns = psi.size
     return Calibrated(psi, (int(np.argmax(enough)) + 1) / columns if enough.any() else 1.0)
+
+
+def _limits(null: Null, *, false_alarms: float) -> FloatArray:
+    """Return the limit of each column, 0.01 at the least."""
+    return np.maximum(limit(null, false_alarms=false_alarms), LEAST_PSI)
 
 
 def limit(null: Null, *, false_alarms: float) -> FloatArray:
