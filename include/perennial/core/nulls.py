@@ -28,7 +28,7 @@ would. Blocks are a week long or as long as the lag, and four at least.
 Source:
     Künsch (1989), Ann. Statist. 17, 1217-1241 (blocks of dependent days); Wilson and Hilferty (1931), PNAS 17, 684-688
     (cube roots); Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World, Springer (the rank);
-    Yurdakul and Naranjo (2020), J. Risk Model Validation 14(3), 89-100 (the PSI's distribution depends on the rows).
+    Yurdakul and Naranjo (2020), J. Risk Model Validation 14(4) (the PSI's distribution depends on the rows).
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def calibrate(null: Null, *, false_alarms: float) -> Calibrated:
     """Return the limits that calm days reach no more often than with the rate `false_alarms`, one column and day each.
 
     The share's comes from the same draws: it is the smallest j of the columns for which the j-th largest PSI, each in
-    units of its own limit, has a limit of 1 or less. So columns that move together are counted as they do. The units of a
-    block's days come from the other blocks: limits that had seen these days would fit them better than days to come.
+    units of its own limit, has a limit of 1 or less. So columns that move together are counted as they do. The units of
+    a block's days come from the other blocks: limits that had seen these days would fit them better than days to come.
     """
     psi, columns = _limits(null, false_alarms=false_alarms), null.psi.shape[2]
     ratio = np.empty_like(null.psi)
