@@ -190,4 +190,4 @@ def test_forty_features_and_a_hundred_days_take_well_under_a_second():
     assert null is not None
     nulls.calibrate(null, false_alarms=0.01)
 
-    assert time.perf_counter() - began < 2  # 0.05 s on a quiet machine
+    assert time.perf_counter() - began < 2  # 0.1 s on a quiet machine, once scipy is imported
