@@ -38,49 +38,62 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Return the settings of a stack of its own; its processes and this one see the same environment.
-
-    Afterwards the environment is as it was, also where a library has written into it, as MLflow does.
-    """
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Return the environment of a stack of its own, which is stopped when all tests are over, whatever happened."""
     airflow, mlflow, smtp = free_ports(3)
     folder = tmp_path_factory.mktemp("stack")
     # A copy, because a test changes who may approve.
     shutil.copytree(USE_CASES, folder / "use_cases")
-    environment = {
+    found = {
         "PERENNIAL_HOME": str(folder / "home"),
         "PERENNIAL_USE_CASES": str(folder / "use_cases"),
         "PERENNIAL_AIRFLOW_PORT": str(airflow),
         "PERENNIAL_MLFLOW_PORT": str(mlflow),
         "PERENNIAL_SMTP_PORT": str(smtp),
     }
+    yield found
+    with patch.dict(os.environ, found):
+        load_settings.cache_clear()
+        stack.down(load_settings())
+    load_settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def stack_settings(environment: dict[str, str]) -> Iterator[Settings]:
+    """Return the settings of the stack; during a file of tests its processes and this one see the same environment.
+
+    Afterwards the environment is as it was, also where a library has written into it, as MLflow does.
+    """
     with patch.dict(os.environ, environment):
         load_settings.cache_clear()
         yield load_settings()
     load_settings.cache_clear()
 
 
-@pytest.fixture(scope="session")
-def layout(stack_settings: Settings) -> Iterator[Layout]:
-    """Return the layout of the running stack; it is stopped after the last test, whatever happened."""
-    try:
-        yield stack.up(stack_settings, steps=Steps())
-    finally:
-        stack.down(stack_settings)
+@pytest.fixture(scope="module")
+def layout(stack_settings: Settings) -> Layout:
+    """Return the layout of the running stack; the first file of tests starts it."""
+    return stack.up(stack_settings, steps=Steps())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def airflow(layout: Layout) -> Airflow:
     """Return a client that is logged in as the engineer."""
     return Airflow(layout)
 
 
 @pytest.fixture(scope="session")
-def demo(layout: Layout) -> Demo:
-    """Return the demonstration's steps over the small use case."""
+def walked() -> dict[str, Demo]:
+    """Return where the demonstration is kept from one file of tests to the next."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def demo(layout: Layout, walked: dict[str, Demo]) -> Demo:
+    """Return the demonstration's steps over the small use case, with what the files before have found."""
     load_settings.cache_clear()  # the stack has written stack.env by now
     plan = Plan(load_use_case("coupons"), datetime.now(UTC).date() - timedelta(days=1))
-    return Demo(plan, layout, Steps(), load_settings())
+    return walked.setdefault("coupons", Demo(plan, layout, Steps(), load_settings()))
 
 
 @pytest.fixture
