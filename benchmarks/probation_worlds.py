@@ -1,8 +1,8 @@
 """Probations whose truth is known: two champions on the same people, day after day (`benchmarks.gate_worlds`).
 
-Days before the promotion, as long as the holdout that the gates compared both on, then the days of the probation. People
-are the same throughout and models err about each of them in their own lasting way; what a day does to everybody is in the
-labels (moods) and in each model's errors; labels look `horizon` days ahead and share those days.
+Days before the promotion, as long as the holdout that the gates compared both on, then the days of the probation.
+People are the same throughout and models err about each of them in their own lasting way; what a day does to
+everybody is in the labels (moods) and in each model's errors; labels look `horizon` days ahead and share those days.
 """
 
 from __future__ import annotations
@@ -55,22 +55,14 @@ class Trial:
         return paired.between(self.start, self.through), honest.between(0, self.before - 1)
 
     def caught(self, new: View, *, loss: float, seed: int) -> int | None:
-        """Return after how many days of the probation it is rolled back, the waiting for labels included."""
-        paired, before = self.draw(new, seed=seed)
+        """Return on which day of the probation a new champion is rolled back, the waiting for labels included."""
+        return self.day_of(*self.draw(new, seed=seed), loss=loss)
+
+    def day_of(self, paired: Paired, before: Paired, *, loss: float) -> int | None:
+        """Return on which day of the probation the bound passes 0, None where it does not."""
         terms = Terms(loss=loss, horizon_days=self.world.horizon, days=self.days)
         steps = bounds(paired, before, terms=terms, start=self.start, through=self.through)
         return next((step.last - self.start + 1 + self.world.horizon for step in steps if step.low > 0), None)
-
-    def caught_naively(self, new: View, *, seed: int, confidence: float = 0.95) -> int | None:
-        """Return the same where each day a t-test is made of the days so far, as if they were independent."""
-        from scipy.special import stdtr
-
-        values = self.draw(new, seed=seed)[0].daily().value
-        for count in range(3, values.size + 1):
-            error = float(values[:count].std(ddof=1)) / np.sqrt(count)
-            if float(stdtr(count - 1, values[:count].mean() / error)) >= confidence:
-                return count + self.world.horizon
-        return None
 
     def true_loss(self, new: View, *, draws: int) -> float:
         """Return the mean paired loss of a new champion over many populations."""
@@ -84,6 +76,18 @@ class Trial:
         first, second = drawn.challenger.scored, drawn.champion.scored
         difference: FloatArray = losses(self.metric, first) - losses(self.metric, second)
         return Paired(first.day, first.entity, difference)
+
+
+def naive_day(paired: Paired, *, horizon: int, confidence: float = 0.95) -> int | None:
+    """Return on which day a t-test would say so that each day takes the days so far for independent."""
+    from scipy.special import stdtr
+
+    values = paired.daily().value
+    for count in range(3, values.size + 1):
+        error = float(values[:count].std(ddof=1)) / np.sqrt(count)
+        if float(stdtr(count - 1, values[:count].mean() / error)) >= confidence:
+            return count + horizon
+    return None
 
 
 def trial(name: str, *, people: int, horizon: int, worse: View, before: int = 28, days: int = 60) -> Trial:

@@ -1,22 +1,23 @@
 """Bounds on a mean that hold at every look: blocks of dependent days, bet on one after another.
 
-Day d's figure is known at d + horizon only, so figures of neighbouring days share label days and a day is no news about
-the next. Days are put into blocks as long as the horizon, and blocks into *streams*, such that whatever a block's figure
-is made of is known before the next block of its stream begins. In a stream the bet
+Day d's figure is known at d + horizon only, so figures of neighbouring days share label days and a day is no news
+about the next. Days are put into blocks as long as the horizon, and blocks into *streams*, such that whatever a
+block's figure is made of is known before the next block of its stream begins. In a stream the bet
 
     `M(m) = Π exp φ(λ (x - m)) / (1 + λ² σ² / 2)`,  `φ(z) = sign(z) · ln(1 + |z| + z² / 2)`
 
-is a nonnegative supermartingale for every mean that is m or less, whatever the distribution, as long as λ and the bound
-σ² on the variance of a block come from days before it: `exp φ(z) ≤ 1 + z + z² / 2`, and φ rises. By Ville it reaches 1/α
-with probability α or less *ever*. Of s streams any may reach s/α. Their average must not be looked at daily, though it
-would do at a time fixed beforehand: between two settlements of one stream the others tell what is coming.
+is a nonnegative supermartingale for every mean that is m or less, whatever the distribution, as long as λ and the
+bound σ² on the variance of a block come from days before it: `exp φ(z) ≤ 1 + z + z² / 2`, and φ rises. By Ville it
+reaches `1 / alpha` with probability `alpha` or less *ever*. Of s streams any may reach `s / alpha`. Their average
+must not be looked at daily, though it would do at a time fixed beforehand: between two settlements of one stream the
+others tell what is coming.
 
 Source:
-    Catoni (2012), Ann. Inst. H. Poincaré B 48, 1148-1185; Wang and Ramdas (2023), Stoch. Proc. Appl. 163, 168-202 (means
-    of bounded variance at all times); Howard, Ramdas, McAuliffe and Sekhon (2021), Ann. Statist. 49, 1055-1080, and
-    Waudby-Smith and Ramdas (2024), J. R. Statist. Soc. B 86, 1-27 (confidence sequences, by betting); Vovk and Wang
-    (2021), Ann. Statist. 49, 1736-1754 (averages at a fixed time); Henzi and Ziegel (2022), Biometrika 109, 647-663,
-    and their correction on 1181-1182 (why not at a random one).
+    Catoni (2012), Ann. Inst. H. Poincaré B 48, 1148-1185; Wang and Ramdas (2023), Stoch. Proc. Appl. 163, 168-202
+    (means of bounded variance at all times); Howard, Ramdas, McAuliffe and Sekhon (2021), Ann. Statist. 49,
+    1055-1080, and Waudby-Smith and Ramdas (2024), J. R. Statist. Soc. B 86, 1-27 (confidence sequences, by betting);
+    Vovk and Wang (2021), Ann. Statist. 49, 1736-1754 (averages at a fixed time); Henzi and Ziegel (2022), Biometrika
+    109, 647-663, and their correction on 1181-1182 (why not at a random one).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def settle(own: Series, before: Series, *, start: int, through: int, horizon_day
 def stakes(size: float, variance: float) -> tuple[float, ...]:
     """Return the three λ: the best for half of `size`, the best for what cannot be missed, and one between them.
 
-    `λ = mean / σ²` makes the logarithm of the bet grow fastest for a small mean, `1 / σ` for a large one. Half, because
+    `mean / sd²` makes the logarithm of the bet grow fastest for a small mean, `1 / sd` for a large one. Half, because
     the other half may be the room for other entities. Nothing is staked where the variance is unknown.
     """
     if not math.isfinite(variance) or variance <= 0:
@@ -108,8 +109,8 @@ def stakes(size: float, variance: float) -> tuple[float, ...]:
 def lower(bets: Sequence[Bet], *, alpha: float, count: int) -> FloatArray:
     """Return the bound above which the mean lies after each bet; that any of them errs has probability `alpha` or less.
 
-    It is the largest mean m that some stream rules out by then: `M(m) = count / alpha`, which falls in m. Minus infinity
-    before anything is staked.
+    It is the largest mean m that some stream rules out by then: `M(m) = count / alpha`, which falls in m. Minus
+    infinity before anything is staked.
 
     Args:
         bets: of all streams, in the order in which they are settled.
@@ -119,7 +120,8 @@ def lower(bets: Sequence[Bet], *, alpha: float, count: int) -> FloatArray:
     found = np.full((count, len(bets)), -math.inf)
     for stream in range(count):
         own = [number for number, bet in enumerate(bets) if bet.stream == stream]
-        for number, bound in zip(own, _largest_refuted([bets[each] for each in own], math.log(count / alpha)), strict=True):
+        refuted = _largest_refuted([bets[number] for number in own], math.log(count / alpha))
+        for number, bound in zip(own, refuted, strict=True):
             found[stream, number:] = bound
     return np.asarray(found.max(axis=0))
 
@@ -166,8 +168,9 @@ def spread(parts: tuple[Series, ...], *, length: int, horizon_days: int) -> floa
     """Return an upper bound, `SURE`, on the variance of the mean of `length` days; infinite where days are too few.
 
     The means of all spans of so many days are held against the mean of their part, `Q = x'Mx`. For days with the
-    covariances σ²Γ its mean is `σ² tr(MΓ)`, its degrees of freedom are `tr(MΓ)² / tr(MΓMΓ)`, and the variance of a span
-    is the mean `w'Γw`. Γ is that of days that are all new, or of days whose labels overlap; the larger bound counts.
+    covariances `σ² Γ` its mean is `σ² tr(MΓ)`, its degrees of freedom are `tr(MΓ)² / tr(MΓMΓ)`, and the variance of a
+    span is the mean `w'Γw`. Γ is that of days that are all new, or of days whose labels overlap; the larger bound
+    counts.
     """
     from scipy.special import chdtri
 

@@ -1,9 +1,9 @@
 """A new champion on probation: is it worse than the former one on the labels that mature, day after day?
 
-The former champion keeps scoring. Each day's figure is the mean *paired* loss, that of the new champion minus that of the
-former one on the same rows: what makes a day hard for both cancels. `core.betting` bounds its mean at every look. The
-entities are the same each day and few, so the bound moves down by what other entities would have said: a new champion is
-rolled back for being worse, not for these customers' chance likings.
+The former champion keeps scoring. Each day's figure is the mean *paired* loss, that of the new champion minus that of
+the former one on the same rows: what makes a day hard for both cancels. `core.betting` bounds its mean at every look.
+The entities are the same each day and few, so the bound moves down by what other entities would have said: a new
+champion is rolled back for being worse, not for these customers' chance likings.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from typing import Literal
 
 import numpy as np
 
-from perennial.core.betting import Series, lower, settle, streams, upper
+from perennial.core.betting import Bet, Series, lower, settle, spread, stakes, streams, upper
 from perennial.core.contacts import HOUSEHOLDS, Contacts
 from perennial.core.deviations import FloatArray
 from perennial.core.metrics import LEAST_PROBABILITY, IntArray, Scored
 from perennial.errors import DataError, nearest
 from perennial.records import Record
 from perennial.spec import Value
+
+LONGEST = 365  # days; a probation that needs more is none
 
 Verdict = Literal["going on", "survived", "decayed"]
 
@@ -171,6 +173,27 @@ def bounds(paired: Paired, before: Paired, *, terms: Terms, start: int, through:
     return steps
 
 
+def foreseen_days(before: Paired, *, terms: Terms) -> int | None:
+    """Return after how many days of a probation a loss of the declared size will probably be found.
+
+    Those at which the bound would pass 0 if every block lost just that much and days and entities varied as those
+    before the promotion: about the median where they do, later where the new champion's errors vary more or some
+    customers bear most of the loss. The wait for the last labels is included. None where `LONGEST` days would not do:
+    the loss is too small for these entities and days, and a probation for it promises nothing.
+    """
+    horizon, alpha, count = terms.horizon_days, terms.alpha / 2, streams(terms.horizon_days)
+    series = before.daily()
+    variance = spread((series,), length=horizon, horizon_days=horizon)
+    room = list(allowances(before, alpha=alpha).values())
+    bets = [
+        Bet(number % count, (number + 1) * horizon, terms.loss, variance, stakes(terms.loss, variance))
+        for number in range(LONGEST // horizon)
+    ]
+    rooms = np.array([room[min(bet.last, len(room)) - 1] if room else math.inf for bet in bets])
+    found = np.flatnonzero(lower(bets, alpha=alpha, count=count) > rooms)
+    return bets[int(found[0])].last + horizon if found.size else None
+
+
 def allowances(rows: Paired, *, alpha: float) -> dict[int, float]:
     """Return, by day, how far the mean of the days so far may lie from that of other entities, one-sided.
 
@@ -246,7 +269,7 @@ def _told(record: ProbationRecord, terms: Terms) -> ProbationRecord:
     else:
         rest = "is ruled out" if record.high < terms.loss else "is not ruled out"
         why = (
-            f"Mean paired loss {record.loss:+.4g}, between {record.low:.2g} and {record.high:.2g}; the declared loss of "
-            f"{terms.loss:g} {rest}; {looked}."
+            f"Mean paired loss {record.loss:+.4g}, between {record.low:.2g} and {record.high:.2g}; the declared loss "
+            f"of {terms.loss:g} {rest}; {looked}."
         )
     return replace(record, reason=why)
