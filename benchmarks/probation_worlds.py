@@ -70,10 +70,7 @@ class Trial:
         return float(np.mean(found))
 
     def _paired(self, new: View, *, seed: int) -> Paired:
-        drawn = self.world.draw(new, self.view, seed=seed)
-        if drawn.champion is None:
-            raise SystemExit("a simulated probation has two champions.")
-        first, second = drawn.challenger.scored, drawn.champion.scored
+        first, second = self.world.scores(new, self.view, seed=seed)
         difference: FloatArray = losses(self.metric, first) - losses(self.metric, second)
         return Paired(first.day, first.entity, difference)
 

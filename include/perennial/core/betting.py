@@ -139,12 +139,25 @@ def wealth(bets: Sequence[Bet], mean: FloatArray) -> FloatArray:
     x, variance = (np.array([getattr(bet, name) for bet in bets]) for name in ("mean", "variance"))
     stake = np.array([bet.stakes for bet in bets])
     settled = np.tri(len(bets))[:, :, None]  # the row says after which bet, the column which one
-    reach = stake * (x - mean[:, None])[:, :, None]
-    cost = np.log1p(stake**2 * np.where(np.isfinite(variance), variance, 0.0)[:, None] / 2)
-    gained = np.sign(reach) * np.log1p(np.abs(reach) + reach**2 / 2) - cost
-    total = (settled * gained).sum(axis=1)
-    most = total.max(axis=1, keepdims=True)
-    return np.asarray(most[:, 0] + np.log((WEIGHTS * np.exp(total - most)).sum(axis=1)))
+    known = np.where(np.isfinite(variance), variance, 0.0)[:, None]  # nothing is staked where it is not
+    return _average((settled * _gained(stake * (x - mean[:, None])[:, :, None], stake, known)).sum(axis=1))
+
+
+def steady(distance: float, *, variance: float, size: float, times: int) -> float:
+    """Return ln M after so many bets of one stream, each of which lay `distance` above what it is held against."""
+    stake = np.array(stakes(size, variance))
+    return float(_average(times * _gained(stake * distance, stake, np.array(variance)))) if stake[0] > 0 else 0.0
+
+
+def _gained(reach: FloatArray, stake: FloatArray, variance: FloatArray) -> FloatArray:
+    """Return the logarithm of bets: φ of what was reached, less their cost."""
+    return np.sign(reach) * np.log1p(np.abs(reach) + reach**2 / 2) - np.log1p(stake**2 * variance / 2)
+
+
+def _average(total: FloatArray) -> FloatArray:
+    """Return the logarithm of the average of the three stakes' M, which lie along the last axis as logarithms."""
+    most = total.max(axis=-1, keepdims=True)
+    return np.asarray(most[..., 0] + np.log((WEIGHTS * np.exp(total - most)).sum(axis=-1)))
 
 
 def _largest_refuted(bets: Sequence[Bet], needed: float) -> FloatArray:

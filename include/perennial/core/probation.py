@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from perennial.core.betting import Bet, Series, lower, settle, spread, stakes, streams, upper
+from perennial.core.betting import Series, lower, settle, spread, steady, streams, upper
 from perennial.core.contacts import HOUSEHOLDS, Contacts
 from perennial.core.deviations import FloatArray
 from perennial.core.metrics import LEAST_PROBABILITY, IntArray, Scored
@@ -182,16 +182,14 @@ def foreseen_days(before: Paired, *, terms: Terms) -> int | None:
     the loss is too small for these entities and days, and a probation for it promises nothing.
     """
     horizon, alpha, count = terms.horizon_days, terms.alpha / 2, streams(terms.horizon_days)
-    series = before.daily()
-    variance = spread((series,), length=horizon, horizon_days=horizon)
-    room = list(allowances(before, alpha=alpha).values())
-    bets = [
-        Bet(number % count, (number + 1) * horizon, terms.loss, variance, stakes(terms.loss, variance))
-        for number in range(LONGEST // horizon)
-    ]
-    rooms = np.array([room[min(bet.last, len(room)) - 1] if room else math.inf for bet in bets])
-    found = np.flatnonzero(lower(bets, alpha=alpha, count=count) > rooms)
-    return bets[int(found[0])].last + horizon if found.size else None
+    variance = spread((before.daily(),), length=horizon, horizon_days=horizon)
+    rooms = list(allowances(before, alpha=alpha).values())
+    for number in range(LONGEST // horizon if rooms else 0):
+        days, times = (number + 1) * horizon, number // count + 1
+        distance = terms.loss - rooms[min(days, len(rooms)) - 1]
+        if steady(distance, variance=variance, size=terms.loss, times=times) >= math.log(count / alpha):
+            return days + horizon
+    return None
 
 
 def allowances(rows: Paired, *, alpha: float) -> dict[int, float]:

@@ -55,6 +55,14 @@ def test_the_bounds_err_no_oftener_than_stated_at_all_looks_together(kind):
     assert np.mean(refuted) <= 0.1 + 3 * math.sqrt(0.09 / draws)
 
 
+def test_equal_bets_need_no_history():
+    """Five bets that each lie 0.3 above the mean, at once and one after another."""
+    at_once = betting.steady(0.3, variance=0.02, size=0.5, times=5)
+
+    assert at_once == pytest.approx(betting.wealth(one_stream([0.5] * 5, variance=0.02), np.full(5, 0.2))[-1])
+    assert betting.steady(0.3, variance=math.inf, size=0.5, times=5) == 0.0
+
+
 def test_upper_bounds_are_lower_ones_of_the_opposite():
     """What bounds gains from below bounds losses from above."""
     bets = one_stream([0.6, 0.4, 0.5], variance=0.02)
