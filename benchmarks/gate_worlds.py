@@ -52,6 +52,14 @@ class World:
 
     def draw(self, challenger: View, champion: View, *, seed: int) -> Evidence:
         """Return one holdout scored by both models."""
+        models = [
+            Contender(scored, SHARE, VALUE, metrics.evaluate(scored, value=VALUE, share=SHARE))
+            for scored in self.scores(challenger, champion, seed=seed)
+        ]
+        return Evidence(models[0], models[1], {}, self.horizon, seed)
+
+    def scores(self, challenger: View, champion: View, *, seed: int) -> tuple[Scored, Scored]:
+        """Return the same rows as each of the models scores them."""
         from scipy.special import ndtr
 
         generator = np.random.default_rng(seed)
@@ -61,22 +69,21 @@ class World:
         rate = ndtr(self.intercept + 0.8 * habit[:, None] + mood)
         happens = generator.random(rate.shape) < rate
         label = np.stack([happens[:, day + 1 : day + 1 + self.horizon].any(axis=1) for day in snapshots], axis=1)
-        models = [self._model(generator, habit, label, snapshots, view) for view in (challenger, champion)]
-        return Evidence(models[0], models[1], {}, self.horizon, seed)
+        first = self._scored(generator, habit, label, snapshots, challenger)
+        return first, self._scored(generator, habit, label, snapshots, champion)
 
-    def _model(
+    def _scored(
         self, generator: np.random.Generator, habit: np.ndarray, label: np.ndarray, snapshots: np.ndarray, view: View
-    ) -> Contender:
+    ) -> Scored:
         from scipy.special import ndtr
 
         shape = (self.people, self.days)
         errors = view.person * generator.normal(size=(self.people, 1)) + view.day * generator.normal(size=self.days)
         seen = habit[:, None] + errors + view.row * generator.normal(size=shape)
         score = 1 - (1 - ndtr(self.intercept + 0.8 * seen)) ** self.horizon
-        scored = Scored(
+        return Scored(
             label.astype(np.float64).ravel(),
             score.ravel(),
             np.tile(snapshots, self.people),
             np.repeat(np.arange(self.people), self.days),
         )
-        return Contender(scored, SHARE, VALUE, metrics.evaluate(scored, value=VALUE, share=SHARE))
