@@ -202,7 +202,7 @@ def _with_nobody_to_ask(case: UseCase, adapters: Adapters) -> UseCase:
         raise RefusedError(
             f"{case.name} is promoted with the approval of {', '.join(case.human_approval.approvers)} only, and this "
             f"ledger is one that others share: start {case.name}__continuous_training in Airflow, which leads to the "
-            "question. By the gates alone the loop runs in a home of its own: PERENNIAL_HOME=/tmp/alone perennial run."
+            "question. By the gates alone the loop runs in a home of its own: PERENNIAL_HOME=trial perennial run."
         )
     return case.model_copy(update={"approval": "automatic"})
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from perennial.errors import SetupError
@@ -27,7 +27,7 @@ def home() -> Path:
 class Settings(BaseSettings):
     """Where things are; no field is a fact about a use case."""
 
-    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", extra="ignore", frozen=True)
 
     home: Path = Field(default_factory=home, description="all state lives below it")
     use_cases: Path = Field(CHECKOUT / "include" / "use_cases", description="one folder a use case")
@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     compute_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="what compute_rate is counted in")
 
     live: str = Field("", description="connections, by commas, that are read instead of the files declared beside them")
+
+    @field_validator("compute_rate", mode="before")
+    @classmethod
+    def _none_where_empty(cls, rate: object) -> object:
+        """Compose hands on a price that nobody has set as an empty text."""
+        return None if rate == "" else rate
 
     @property
     def live_connections(self) -> frozenset[str]:
