@@ -14,6 +14,18 @@ Json = dict[str, Any]
 DriftVerdict = Literal[
     "stable", "drifted", "too few rows", "all null", "constant", "missing column", "new column", "new categories"
 ]
+Concern = Literal[
+    "feed",  # a source that the features read: rows, nulls, units, categories, quarantine, age
+    "labels",  # a source that only the label reads, or labels that are due and have not come
+    "inputs",  # features against the champion's reference
+    "scores",  # the champion's scores against the reference
+    "performance",  # the champion's metric on matured labels
+    "estimate",  # the same before labels have matured
+    "calibration",  # matured labels against what the scores promised
+    "value",  # money: realised against expected
+    "response",  # the shape of the scores by itself
+    "parity",  # features and scores as served against those as they would be built now
+]
 
 
 def plain(value: Any) -> Any:
@@ -246,6 +258,33 @@ class ColumnDrift(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Measure(Record):
+    """One thing that was measured on one day.
+
+    Attributes:
+        about: what it says something of.
+        name: of what: `transactions`, `transactions.sales_value`, a feature, `score`, a metric.
+        measure: what was measured: `rows`, `null share`, `scale`, `psi`, `drift at stake`, `mean` ...
+        value: None where it is not known; `detail` says why.
+        low: lower end of its interval, or of what is usual; None where there is none.
+        high: upper end of the same.
+        limit: what it was held against; None where it is only told.
+        over: whether it is past its limit; where it has an interval, all of it is.
+        detail: one sentence with the numbers, as a mail would say it; empty where there is nothing to say.
+    """
+
+    about: Concern
+    name: str
+    measure: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    over: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorRecord(Record):
     """One day's findings about the champion.
 
@@ -270,6 +309,7 @@ class MonitorRecord(Record):
     report: str | None
     share_limit: float | None = None
     limits: str = ""
+    measures: tuple[Measure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
