@@ -4,13 +4,13 @@
 |---|---|
 | starts | every midnight UTC for the day before; by hand with a partition key such as `2026-01-31`; by **Backfill** |
 | waits for | the day in `predictions/<case>`; looks first, and gives up its worker slot while it waits |
-| `alert` | mails the people in `alerts.to` when a finding opens; **skipped** means: nothing new to say |
+| `alert` | opens, follows or ends an incident, and mails it; **skipped** means: nothing new to say |
 | `request_retrain` | updates `<case>/retrain_request`; **skipped**: not wanted, its log says why |
 | `start_training` | starts `<case>__continuous_training` with the reason; skipped with the request |
-| backfills | write the record and the page of each day, but send no mail and ask for no retraining |
+| backfills | write the record and the page of each day, but raise no incident, send no mail, ask for no retraining |
+| deadline | `alerts.deadline_hours`: a run that is not done by then is an incident |
 
-**Where `alert` fails** the mail server refused. The finding is in the ledger and on the Models page; the task tries
-again, and after that clear it once `smtp_default` works.
+A mail server that is down fails nothing here: mails wait in the outbox, and `perennial__mail` sends them.
 """
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -22,7 +22,7 @@ from perennial_airflow.sensors import WaitForDayOperator
 
 for case in use_cases():
     with DAG(
-        **defaults.options(case, "drift_monitoring", title="5 monitor"),
+        **defaults.daily(case, "drift_monitoring", title="5 monitor"),
         schedule=defaults.DAILY,
         max_active_runs=8,
         doc_md=__doc__,
@@ -34,21 +34,24 @@ for case in use_cases():
             table="predictions_table",
         )
         monitor = MonitorOperator(task_id="monitor", task_display_name="Measure drift and performance", case=case.name)
-        alert = AlertOperator(
-            task_id="alert", task_display_name="Mail a finding", case=case.name, finding=monitor.output
-        )
         request_retrain = RequestRetrainOperator(
             task_id="request_retrain",
             task_display_name="Ask for a new model",
             case=case.name,
             outlets=[assets.retrain_request(case)],
         )
+        # After the request, whatever became of it: the mail says what was done by itself.
+        alert = AlertOperator(
+            task_id="alert",
+            task_display_name="Open, follow or end an incident",
+            case=case.name,
+            trigger_rule="all_done",
+        )
         # The event of a run with a partition key starts no DAG without partitions, so the request starts it itself.
         start_training = TriggerDagRunOperator(
             task_id="start_training",
             task_display_name="Start the training",
             trigger_dag_id=f"{case.name}__continuous_training",
-            conf={"reason": "{{ ti.xcom_pull(task_ids='request_retrain')['reason'] }}"},
+            conf={"reason": "{{ ti.xcom_pull(task_ids='request_retrain')['why'] }}"},
         )
-        wait_for_predictions >> monitor >> [alert, request_retrain]
-        request_retrain >> start_training
+        wait_for_predictions >> monitor >> request_retrain >> [alert, start_training]

@@ -11,6 +11,7 @@ from perennial.io.expectations import Expectations
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
 from perennial.io.lineage import Lineage
+from perennial.io.outbox import Outbox
 from perennial.io.plans import Plans
 from perennial.io.registry import Registry
 from perennial.io.reports import Reports
@@ -82,6 +83,11 @@ class Adapters:
     def ledger(self) -> Ledger:
         """Return the ledger."""
         return Ledger(self.settings.ledger)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Return the mails that are to go out."""
+        return Outbox(self.ledger)
 
     @cached_property
     def reports(self) -> Reports:

@@ -205,6 +205,17 @@ class Retraining(Strict):
 
     cooldown_days: Annotated[int, Field(ge=0, description="days between two requests")] = 7
     min_new_days: Annotated[int, Field(ge=0, description="days of labels that matured since the last training")] = 1
+    min_new_labels: Annotated[int, Field(ge=0, description="labels that matured since: fewer change no model")] = 0
+    max_requests: Annotated[int, Field(ge=1, description="requests within 30 days")] = 4
+    every_new_labels: int | None = Field(
+        None, ge=1, description="new labels that ask for a training by themselves; default: they never do"
+    )
+
+    @property
+    def unused(self) -> set[str]:
+        """Return the keys that are as they were before they could be declared."""
+        later = ("min_new_labels", "max_requests", "every_new_labels")
+        return {name for name in later if getattr(self, name) == type(self).model_fields[name].get_default()}
 
 
 class CardText(Strict):

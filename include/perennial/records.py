@@ -14,6 +14,8 @@ Json = dict[str, Any]
 DriftVerdict = Literal[
     "stable", "drifted", "too few rows", "all null", "constant", "missing column", "new column", "new categories"
 ]
+# What starts a training: by name, as in Google's levels of MLOps.
+Trigger = Literal["on demand", "schedule", "new data", "performance drop", "distribution change", "none"]
 Concern = Literal[
     "feed",  # a source that the features read: rows, nulls, units, categories, quarantine, age
     "labels",  # a source that only the label reads, or labels that are due and have not come
@@ -319,7 +321,7 @@ class RetrainDecision(Record):
     case: str
     day: date
     wanted: bool
-    trigger: Literal["drift", "performance", "none"]
+    trigger: Trigger
     reason: str
 
 

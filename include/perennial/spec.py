@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from perennial.alerting import Alerts
 from perennial.contracts import Name, Source, Strict
 from perennial.errors import SpecError, nearest
 from perennial.judging import (
@@ -207,12 +208,6 @@ class Label(Strict):
     horizon_days: Annotated[int, Field(ge=1, le=365)]
 
 
-class Alerts(Strict):
-    """Who is mailed when something has a consequence."""
-
-    to: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
 class UseCase(Strict):
     """One use case, whole; `perennial cases` checks it and its files."""
 
@@ -336,7 +331,13 @@ class UseCase(Strict):
         """Return a SHA-256 over the spec, but for the words of its card, and the text of its files."""
         # Where nothing is declared the key is left out: specs of before it keep their fingerprint.
         optional = {name for name in ("strong", "attributes") if not getattr(self.features, name)}
-        left_out: dict[str, Any] = {"card": True, "features": optional, "monitoring": self.monitoring.unused}
+        left_out: dict[str, Any] = {
+            "card": True,
+            "features": optional,
+            "monitoring": self.monitoring.unused,
+            "alerts": self.alerts.unused,
+            "retraining": self.retraining.unused,
+        }
         declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 

@@ -13,12 +13,11 @@ from perennial.adapters import Adapters
 from perennial.commands.printing import columns, show_json, who
 from perennial.errors import DataError, MailError, RefusedError, SetupError, TamperedError
 from perennial.io.entries import Entry
-from perennial.io.mails import Links
 from perennial.io.pages import moment
 from perennial.io.post import deliver
 from perennial.settings import connection
 from perennial.spec import UseCase
-from perennial.stages import audit, reigns, reproduce, rollback, tell
+from perennial.stages import audit, reigns, reproduce, rollback, send, tell
 from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
@@ -105,14 +104,14 @@ def check_aliases(
 
 
 def _tell(case: UseCase, adapters: Adapters) -> None:
-    """Mail what is due through the connection `smtp_default`; where that cannot be, the next daily run does."""
-    models = Links.of(adapters.settings.airflow_url, run="").models
+    """Mail what is due through the connection `smtp_default`; where that cannot be, it waits in the outbox."""
+    now = datetime.now(UTC)
+    tell.run(case, adapters, now=now)
     try:
         address = connection("smtp_default")
-        links = Links.of(adapters.settings.airflow_url, run=models)
-        tell.run(case, adapters, deliver=lambda mail: deliver(mail, address), links=links, now=datetime.now(UTC))
+        send.run(adapters, deliver=lambda mail: deliver(mail, address), now=now, case=case.name).raise_if_refused()
     except (SetupError, MailError) as error:
-        typer.echo(f"Nobody was mailed yet, the next run of {case.name}__batch_scoring will: {error}", err=True)
+        typer.echo(f"Nobody was mailed yet, perennial__mail will: {error}", err=True)
 
 
 @app.command("champion")

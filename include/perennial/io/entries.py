@@ -26,6 +26,11 @@ Action = Literal[
     "reproduced",
     "not reproduced",
     "incident opened",
+    "incident worse",
+    "incident grew",
+    "incident eased",
+    "incident acknowledged",
+    "incident snoozed",
     "incident closed",
 ]
 CROWNING: tuple[Action, ...] = ("promoted", "rolled back")  # each makes `to_version` the champion

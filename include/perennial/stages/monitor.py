@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import carding, projection
+from perennial import projection
 from perennial.core import drift, frames, limits, metrics
 from perennial.core.drift import Column, Limits, Profile
 from perennial.core.limits import DayLimits
 from perennial.core.metrics import FloatArray
 from perennial.errors import DataError
-from perennial.io.ledger import Entry
 from perennial.io.registry import CHAMPION, RegisteredModel
 from perennial.io.reports import Page
 from perennial.records import ColumnDrift, MonitorRecord, Window
@@ -70,7 +69,6 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         limits=inspected.limits.said,
     )
     adapters.ledger.add_monitor(record, at=now, run=run)
-    _follow(case, record, adapters, run=run, now=now)
     log.info("%s of %s: %s; %s", case.name, day, verdict, reason)
     return record
 
@@ -246,27 +244,6 @@ def _since(day: date, verdict: Verdict, version: str, *, previous: MonitorRecord
     if previous is not None and (previous.verdict, previous.model_version) == (verdict, version):
         return previous.since or previous.day, False
     return day, True
-
-
-def _follow(case: UseCase, record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> None:
-    """Open an incident where a finding begins; a later day that is stable ends those that are open.
-
-    Days may be looked at in any order: an older one neither opens a second incident nor ends a newer one.
-    """
-    ledger = adapters.ledger
-    if record.opens_alert and ledger.open_incident(record.case, about=record.verdict) is None:
-        entry = Entry(
-            record.case, now, "incident opened", run, record.reason, run, to_version=record.model_version,
-            day=record.day, report={"about": record.verdict},
-        )  # fmt: skip
-        ledger.add(entry, once=f"{record.verdict} of {record.case} version {record.model_version} since {record.day}")
-        carding.keep(case.name, record.model_version, adapters, case=case)
-    for about in ("drifted", "decayed") if record.verdict == "stable" else ():
-        opened = ledger.open_incident(record.case, about=about)
-        if opened is not None and opened.day is not None and opened.day < record.day:
-            reason = f"stable on {record.day}"
-            projection.close_incident(opened, adapters, reason=reason, now=now, who=run, run=run)
-            carding.keep(case.name, str(opened.to_version), adapters, case=case)
 
 
 def _page(
