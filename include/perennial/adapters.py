@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import pyarrow as pa
 
+from perennial.incidents import Incident
 from perennial.io.expectations import Expectations
+from perennial.io.incidents import open_incidents
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
 from perennial.io.lineage import Lineage
@@ -18,6 +21,8 @@ from perennial.io.reports import Reports
 from perennial.io.sources import Sources
 from perennial.io.warehouse import Warehouse
 from perennial.settings import Settings, connection, load_settings
+
+GRACE = timedelta(minutes=20)  # perennial__mail looks every quarter of an hour
 
 
 class Adapters:
@@ -88,6 +93,15 @@ class Adapters:
     def outbox(self) -> Outbox:
         """Return the mails that are to go out."""
         return Outbox(self.ledger)
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """Return the incidents that are not over, the newest first."""
+        return open_incidents(self.ledger)
+
+    def overdue(self, now: datetime) -> tuple[datetime, ...]:
+        """Return since when each mail waits that should have gone out by `now`, a quarter of an hour's grace given."""
+        due = (each.not_before for each in self.outbox.waiting())
+        return tuple(since for since in due if since < now - GRACE)
 
     @cached_property
     def reports(self) -> Reports:

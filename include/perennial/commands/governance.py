@@ -10,14 +10,12 @@ from rich.console import Console
 
 from perennial import carding, catalog, projection
 from perennial.adapters import Adapters
+from perennial.commands.incidents import mail
 from perennial.commands.printing import columns, show_json, who
-from perennial.errors import DataError, MailError, RefusedError, SetupError, TamperedError
+from perennial.errors import DataError, RefusedError, SetupError, TamperedError
 from perennial.io.entries import Entry
 from perennial.io.pages import moment
-from perennial.io.post import deliver
-from perennial.settings import connection
-from perennial.spec import UseCase
-from perennial.stages import audit, reigns, reproduce, rollback, send, tell
+from perennial.stages import audit, reigns, reproduce, rollback
 from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
@@ -77,7 +75,7 @@ def roll_back(
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
     record = rollback.run(spec, to, adapters, who=who(), reason=reason, now=datetime.now(UTC), run=RUN)
     show_json(record)
-    _tell(spec, adapters)
+    mail(spec, adapters)
 
 
 @app.command("aliases")
@@ -98,20 +96,9 @@ def check_aliases(
         found = projection.watch(case, adapters, now=now, who=who(), run=RUN)
         if not found.moved:
             typer.echo(f"{case}: the aliases are where the ledger says, champion {found.champion or 'none'}.")
-    _tell(spec, adapters)
+    mail(spec, adapters)
     if not repair:
         found.raise_if_moved()
-
-
-def _tell(case: UseCase, adapters: Adapters) -> None:
-    """Mail what is due through the connection `smtp_default`; where that cannot be, it waits in the outbox."""
-    now = datetime.now(UTC)
-    tell.run(case, adapters, now=now)
-    try:
-        address = connection("smtp_default")
-        send.run(adapters, deliver=lambda mail: deliver(mail, address), now=now, case=case.name).raise_if_refused()
-    except (SetupError, MailError) as error:
-        typer.echo(f"Nobody was mailed yet, perennial__mail will: {error}", err=True)
 
 
 @app.command("champion")

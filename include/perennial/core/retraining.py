@@ -55,7 +55,7 @@ def decide(case: str, day: date, triage: Triage, history: History, *, retraining
     | one that runs | a request has not led to a training yet |
     | the cool-down | the last request is less than `cooldown_days` days old; doubled for each training in vain |
     | the budget | `max_requests` requests lie within the last 30 days |
-    | too little that is new | `min_new_days` days and `min_new_labels` labels have not matured since the last training |
+    | too little that is new | `min_new_days` days or `min_new_labels` labels have not matured since the last one |
     """
     trigger, why = _trigger(triage, history, retraining=retraining)
     if trigger == "none":
