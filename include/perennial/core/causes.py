@@ -10,7 +10,7 @@ UNKNOWN = "unknown"
 VARYING = re.compile(
     r"""
     '[^']*' | "[^"]*" | `[^`]*`          # names in quotes
-    | \b[0-9a-f]{8,}\b                   # hashes and ids
+    | \b(0x)?[0-9a-f]{8,}\b                 # hashes and ids
     | \d+                                # numbers, days, ports
     """,
     re.VERBOSE | re.IGNORECASE,
