@@ -31,7 +31,8 @@ def of(*over: Concern) -> MonitorRecord:
     )
     score = ColumnDrift("score", "stable", 0.01, 0.01, "wasserstein")
     return MonitorRecord(
-        case="toy", day=date(2026, 3, 10), model_version="3", verdict="stable", reason="No feature set is over its limit.",
+        case="toy", day=date(2026, 3, 10), model_version="3", verdict="stable",
+        reason="No feature set is over its limit.",
         drifted_share=0.5, score=score, columns=(), performance={}, performance_window=None, since=None,
         opens_alert=False, report=None, measures=measures,
     )  # fmt: skip
