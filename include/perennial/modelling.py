@@ -181,10 +181,10 @@ class Feed(Strict):
     """
 
     days: Annotated[int, Field(ge=7, le=366, description="how many days before say what is usual")] = 28
-    least_days: Annotated[int, Field(ge=2, description="fewer days before say nothing")] = 7
+    least_days: Annotated[int, Field(ge=2, description="fewer days before say nothing")] = 14
     least_rows: Annotated[int, Field(ge=1, description="of a day, to look at its columns")] = 30
     spreads: Annotated[float, Field(gt=0, description="robust standard deviations from the median")] = 6.0
-    beyond: Annotated[float, Field(ge=0, description="beyond all days before, as a part of their range")] = 0.25
+    beyond: Annotated[float, Field(ge=0, description="beyond all days before, as a part of their range")] = 0.5
     rows_factor: Annotated[float, Field(gt=1)] = 1.5
     scale_factor: Annotated[float, Field(gt=1)] = 1.3
     null_share: Share = 0.05
@@ -230,9 +230,9 @@ class Monitoring(Strict):
     feed: Feed = Feed()
     response: Response = Response()
     calibration: Calibration = Calibration()
-    value_share: Annotated[float, Field(gt=0, description="least part of the expected profit; default: told")] | None = (
-        None
-    )
+    value_share: (
+        Annotated[float, Field(gt=0, description="least part of the expected profit; default: told")] | None
+    ) = None
     parity_limit: Share = Field(0.01, description="of rows that were served other than they would be now")
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from perennial.contracts import Source
-from perennial.core.feeds import DISTINCT, Categories, FloatArray, IntArray, Vitals
+from perennial.core.vitals import MEMORY, Categories, FloatArray, IntArray, Vitals
 from perennial.io.lake import DAY, Lake
 from perennial.io.rowconditions import quoted
 from perennial.io.rows import PLACE, PUBLISHED, QUARANTINE
@@ -25,6 +25,7 @@ from perennial.spec import UseCase
 
 MEMORY_LIMIT = "1GB"
 EXACT = 2_000_000  # rows of a window up to which quartiles are exact; beyond they are a t-digest's
+DISTINCT = 50  # different rows that a day has to hold for its repetition to be no accident
 TIMES = ("date", "timestamp")
 NUMBERS = ("integer", "number")
 TEXTS = ("string", "boolean")
@@ -42,7 +43,7 @@ class SourceVitals:
         A source without a table has no days. Of a plan the judged day is the last one known ahead; of a reference table
         it is the snapshot that `day` sees, beside the snapshots before it.
         """
-        table, many = case.raw_table(source.name), case.monitoring.feed.days + 1
+        table, many = case.raw_table(source.name), case.monitoring.feed.days + MEMORY + 1
         last = day + timedelta(days=source.known_ahead_days)
         empty = np.zeros(0, np.int64)
         if table not in pins:
@@ -111,7 +112,10 @@ class _Counted:
             answer = database.sql(sql).to_arrow_table().to_pylist()
             texts = [name for name in watched if source.columns[name] in TEXTS]
             categories = {
-                name: _categories(database, name, days, shown, most=limits.most_categories) for name in texts
+                name: _categories(
+                    database, name, days, shown, most=limits.most_categories, reference=source.is_reference
+                )
+                for name in texts
             }
         return cls(source, days, watched, {row[DAY]: row for row in answer}, categories)
 
@@ -128,6 +132,7 @@ class _Counted:
             nulls={name: self._counts(f"nulls {name}") for name in self.columns},
             quartiles=quartiles,
             values={name: self._counts(f"values {name}") for name in numbers},
+            whole=frozenset(name for name in numbers if source.columns[name] == "integer"),
             categories=self.categories,
             prints=self._prints(),
             changed=changed,
@@ -187,23 +192,28 @@ def _many(answer: Mapping[str, object], kind: str) -> int:
 
 
 def _categories(
-    database: duckdb.DuckDBPyConnection, name: str, days: Sequence[date], shown: str, *, most: int
+    database: duckdb.DuckDBPyConnection, name: str, days: Sequence[date], shown: str, *, most: int, reference: bool
 ) -> Categories:
-    """Return how often each text is there by day, and how many rows have one that no other day has."""
+    """Return how often each text is there by day, and how many rows have one that is new."""
     database.execute(
         f"create or replace temp table seen as select {DAY}, {quoted(name)}::varchar as value, count(*) as many "  # noqa: S608
         f"from held where {shown} and {quoted(name)} is not null group by all"
     )
     place = {day: at for at, day in enumerate(days)}
-    unseen = np.zeros(len(days), np.int64)
-    alone = f"select {DAY}, sum(many) from (select *, count(*) over (partition by value) as days from seen) "  # noqa: S608
-    for day, many in database.sql(f"{alone} where days = 1 group by {DAY}").fetchall():
-        unseen[place[day]] = int(many)
-    names = [str(row[0]) for row in database.sql(f"select distinct value from seen order by 1 limit {most + 1}").fetchall()]  # noqa: S608, E501
+    young, back = np.zeros(len(days), np.int64), 1 if reference else MEMORY
+    first = f"select *, min({DAY}) over (partition by value) as first from seen"  # noqa: S608
+    for day, many in database.sql(
+        f"select {DAY}, sum(many) from ({first}) where {DAY} - first < {back} group by {DAY}"  # noqa: S608
+    ).fetchall():
+        young[place[day]] = int(many)
+    # A whole snapshot says at once what there is; of daily rows it takes some days until all values were seen.
+    settled = np.array([(day - days[0]).days >= (1 if reference else 2 * MEMORY) for day in days])
+    distinct = "select distinct value from seen order by 1 limit ?"
+    names = [str(row[0]) for row in database.execute(distinct, [most + 1]).fetchall()]
     if len(names) > most:
-        return Categories((), np.zeros((len(days), 0), np.int64), unseen)
+        return Categories((), np.zeros((len(days), 0), np.int64), young, settled)
     column = {value: at for at, value in enumerate(names)}
     counts = np.zeros((len(days), len(names)), np.int64)
     for day, value, many in database.sql(f"select {DAY}, value, many from seen").fetchall():  # noqa: S608
         counts[place[day], column[value]] = int(many)
-    return Categories(tuple(names), counts, unseen)
+    return Categories(tuple(names), counts, young, settled)
