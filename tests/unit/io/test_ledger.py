@@ -63,7 +63,7 @@ def test_a_moment_without_a_zone_is_refused(ledger: Ledger):
         ledger.add(entry(at=NOW.replace(tzinfo=None)))
 
 
-@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts"])
+@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts", "ledger_measures"])
 @pytest.mark.parametrize("statement", ["update {} set \"case\" = 'other'", "delete from {}"])
 def test_the_database_itself_refuses_changes(ledger: Ledger, table: str, statement: str):
     """Whoever holds a connection."""
