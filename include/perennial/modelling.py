@@ -185,6 +185,7 @@ class Feed(Strict):
     least_rows: Annotated[int, Field(ge=1, description="of a day, to look at its columns")] = 30
     spreads: Annotated[float, Field(gt=0, description="robust standard deviations from the median")] = 6.0
     beyond: Annotated[float, Field(ge=0, description="beyond all days before, as a part of their range")] = 1.0
+    rows_beyond: Annotated[float, Field(ge=0, description="the same for the number of rows")] = 0.25
     rows_factor: Annotated[float, Field(gt=1)] = 1.5
     scale_factor: Annotated[float, Field(gt=1)] = 1.3
     null_share: Share = 0.05

@@ -19,6 +19,7 @@ from perennial.modelling import Feed
 from perennial.records import Concern, Measure
 
 WEEK = 7
+FEW = 10  # rows more or less are never worth a word
 WEEKDAYS_NEEDED = 3  # days of a weekday that say what is usual on it
 
 
@@ -47,55 +48,61 @@ def _silenced(found: Measure, limits: Feed) -> Measure:
 
 def _rows(vitals: Vitals, limits: Feed, about: Concern) -> Iterator[Measure]:
     """Yield whether a day has none, far too few or far too many rows, against its weekday where weekdays differ."""
-    name, day = vitals.source, vitals.last
+    name, day, before = vitals.source, vitals.last, vitals.rows[:-1]
     if not vitals.is_written:
         yield Measure(about, name, "rows", None, over=True, detail=f"{name} of {day} was never ingested.")
         return
-    rows, before = int(vitals.rows[-1]), vitals.rows[:-1]
-    if vitals.sparse:
-        before = before[before > 0]
-    if before.size < least_days(vitals, limits) or (vitals.sparse and rows == 0):
-        yield told(about, name, "rows", rows, "")
+    rows, filled = int(vitals.rows[-1]), before[before > 0]
+    if filled.size < least_days(vitals, limits) or (vitals.sparse and rows == 0):
+        yield told(about, name, "rows", rows)
         return
     if rows == 0:
         alike = _same_weekday(vitals)
         empty = alike.size > 0 and 2 * int((alike == 0).sum()) >= alike.size
-        said = "" if empty else f"{name} of {day} has no rows, where {float(np.median(before)):,.0f} are usual."
+        said = "" if empty else f"{name} of {day} has no rows, where {float(np.median(filled)):,.0f} are usual."
         yield Measure(about, name, "rows", 0.0, limit=None if empty else 1.0, over=not empty, detail=said)
         return
-    history, value = _by_weekday(vitals) if not vitals.sparse else (np.log(before), math.log(rows))
-    held = usual(history, noise=1 / math.sqrt(max(math.exp(float(np.median(history))), 1.0)),
-                 floor=math.log(limits.rows_factor), limits=limits)  # fmt: skip
-    shift = math.log(rows) - value
-    low, high = math.exp(held.low + shift), math.exp(held.high + shift)
-    low = 0.0 if vitals.sparse else low
-    over = value > held.high or (value < held.low and not vitals.sparse)
-    side = "far too many" if value > held.high else "far too few"
-    said = f"{name} of {day} has {rows:,} rows, {side}: {low:,.0f} to {high:,.0f} are usual." if over else ""
-    limit = high if value > held.high else low
-    yield Measure(about, name, "rows", float(rows), low, high, limit if over else None, over=over, detail=said)
+    low, high = _usual_rows(vitals, limits)
+    over, limit, said = rows > high or rows < low, None, ""
+    if over:
+        side, limit = ("far too many", high) if rows > high else ("far too few", low)
+        said = f"{name} of {day} has {rows:,} rows, {side}: {low:,.0f} to {high:,.0f} are usual."
+    yield Measure(about, name, "rows", float(rows), low, high, limit, over=over, detail=said)
 
 
-def _by_weekday(vitals: Vitals) -> tuple[FloatArray, float]:
-    """Return the logarithms of the days' rows, and of the judged day's, moved to what is usual on any weekday.
+def _usual_rows(vitals: Vitals, limits: Feed) -> tuple[float, float]:
+    """Return between how many rows a day usually has: on the scale of the logarithm, days without rows left out.
 
-    Each weekday with `WEEKDAYS_NEEDED` days before is moved by its median's distance from that of all. What is left
-    between n days of a weekday is stretched by n / (n - 1): they have shaped their own median.
+    Where weekdays differ the day is held against what its weekday does. A sparse source may have any few.
     """
-    logs = np.log(np.maximum(vitals.rows.astype(np.float64), 0.5))
-    if vitals.reference:
-        return logs[:-1], float(logs[-1])
-    weekday = np.array([day.weekday() for day in vitals.days])
-    middle = float(np.median(logs[:-1]))
-    moved = logs.copy()
+    filled = vitals.rows > 0
+    filled[-1] = True
+    days = [day for day, there in zip(vitals.days, filled, strict=True) if there]
+    logs = np.log(vitals.rows[filled].astype(np.float64))
+    steady = vitals.reference or vitals.sparse
+    history, shift = (logs[:-1], 0.0) if steady else _by_weekday(logs, days)
+    few = math.log1p(FEW / math.exp(float(np.median(history)) + shift))
+    floor = max(math.log(limits.rows_factor), few)
+    held = usual(history, noise=0.0, floor=floor, limits=limits, beyond=limits.rows_beyond)
+    low, high = math.exp(held.low + shift), math.exp(held.high + shift)
+    return 0.0 if vitals.sparse else low, high
+
+
+def _by_weekday(logs: FloatArray, days: Sequence[date]) -> tuple[FloatArray, float]:
+    """Return what days before were, moved to any weekday, and how far the last day's weekday is from that.
+
+    A weekday with `WEEKDAYS_NEEDED` days before is moved by its median's distance from that of all. What is left between
+    n days of a weekday is stretched by n / (n - 1): they have shaped their own median.
+    """
+    weekday = np.array([day.weekday() for day in days])
+    middle, moved, shift = float(np.median(logs[:-1])), logs[:-1].copy(), 0.0
     for each in np.unique(weekday):
         known = np.flatnonzero(weekday[:-1] == each)
         if known.size >= WEEKDAYS_NEEDED:
             own = float(np.median(logs[known]))
             moved[known] = middle + (logs[known] - own) * known.size / (known.size - 1)
-            if weekday[-1] == each:
-                moved[-1] = middle + logs[-1] - own
-    return moved[:-1], float(moved[-1])
+            shift = own - middle if weekday[-1] == each else shift
+    return moved, shift
 
 
 def _same_weekday(vitals: Vitals) -> IntArray:

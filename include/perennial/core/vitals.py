@@ -119,7 +119,7 @@ class Usual:
         return self.low <= value <= self.high
 
 
-def usual(history: FloatArray, *, noise: float, floor: float, limits: Feed) -> Usual:
+def usual(history: FloatArray, *, noise: float, floor: float, limits: Feed, beyond: float | None = None) -> Usual:
     """Return what is usual by the days before; the formula stands at the top.
 
     Of the last `MEMORY` days each that was out of the usual itself is left out: what broke yesterday is no excuse for
@@ -130,21 +130,22 @@ def usual(history: FloatArray, *, noise: float, floor: float, limits: Feed) -> U
         noise: standard error of a day's figure by its rows alone.
         floor: a distance from the middle that is never worth a word.
         limits: `spreads` is k, `beyond` is w.
+        beyond: another w.
     """
-    if history.size < limits.least_days + MEMORY:
-        return _band(history, noise=noise, floor=floor, limits=limits)
-    kept = history[:-MEMORY]
-    for value in history[-MEMORY:]:
-        if _band(kept, noise=noise, floor=floor, limits=limits).holds(value):
+    width = limits.beyond if beyond is None else beyond
+    recent = MEMORY if history.size >= limits.least_days + MEMORY else 0
+    kept = history[: history.size - recent]
+    for value in history[history.size - recent :]:
+        if _band(kept, noise, floor, limits.spreads, width).holds(value):
             kept = np.append(kept, value)
-    return _band(kept, noise=noise, floor=floor, limits=limits)
+    return _band(kept, noise, floor, limits.spreads, width)
 
 
-def _band(history: FloatArray, *, noise: float, floor: float, limits: Feed) -> Usual:
+def _band(history: FloatArray, noise: float, floor: float, spreads: float, beyond: float) -> Usual:
     middle = float(np.median(history))
     spread = math.hypot(NORMAL * float(np.median(np.abs(history - middle))), noise)
     least, greatest = float(history.min()), float(history.max())
-    reach, further = max(floor, limits.spreads * spread), limits.beyond * (greatest - least)
+    reach, further = max(floor, spreads * spread), beyond * (greatest - least)
     return Usual(middle, min(middle - reach, least - further), max(middle + reach, greatest + further))
 
 

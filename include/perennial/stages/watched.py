@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from perennial.core import drift, estimation, feeds, frames, pipelines, promises
 from perennial.core.estimation import EstimatedPerformance, Rows
-from perennial.core.metrics import FloatArray
 from perennial.errors import DataError, LakeError, RegistryError
 from perennial.io.registry import RegisteredModel
 from perennial.io.vitals import sources_of
@@ -145,9 +144,8 @@ def parity(
     limit, kind = case.monitoring.parity_limit, champion.kind
     frame = frames.model_frame(rows, numeric=champion.numeric, categorical=champion.categorical)
     score = pipelines.scores(champion.pipeline, frame, kind=kind)
-    fresh = pa.table({case.entity: rows[case.entity], "fresh": score})
-    joined = own.select([case.entity, "score"]).join(fresh, keys=[case.entity], join_type="full outer")
-    share = differing(frames.numbers(joined["score"]), frames.numbers(joined["fresh"]))
+    fresh = pa.table({case.entity: rows[case.entity].cast(own[case.entity].type), "score": score})
+    share = differing(own.select([case.entity, "score"]), fresh, key=case.entity)
     what = f"have another score than version {champion.version} gives to their features as they are stored now"
     return (
         _served("score", share, limit, f"{share:.1%} of the rows of {day} {what}"),
@@ -165,10 +163,14 @@ def _lacking(rows: pa.Table, champion: RegisteredModel) -> str:
     return ""
 
 
-def differing(one: FloatArray, other: FloatArray) -> float:
-    """Return the share of rows whose numbers differ by more than the last digits; a missing one differs."""
-    same = np.abs(one - other) <= SAME * np.maximum(1.0, np.abs(one))
-    return float((~same).mean())
+def differing(one: pa.Table, other: pa.Table, *, key: str) -> float:
+    """Return the share of rows, of both tables by their key, whose scores differ by more than their last digits."""
+    place = pc.index_in(one[key].combine_chunks(), value_set=other[key].combine_chunks())
+    left = frames.numbers(one["score"].filter(pc.is_valid(place)))
+    right = frames.numbers(other["score"].take(pc.drop_null(place)))
+    same = int((np.abs(left - right) <= SAME * np.maximum(1.0, np.abs(left))).sum())
+    rows = one.num_rows + other.num_rows - left.size
+    return 1 - same / rows if rows else 0.0
 
 
 def _served_features(
@@ -189,17 +191,18 @@ def _served_features(
 
 
 def rows_differing(one: pa.Table, other: pa.Table, *, key: str) -> float:
-    """Return the share of rows, of both tables together by their key, that are not the same in all columns."""
-    names = [name for name in one.column_names if name != key]
-    right = other.rename_columns([key, *(f"{name}_now" for name in names)])
-    right = right.append_column("there_now", pa.repeat(pa.scalar(value=True), right.num_rows))
-    left = one.append_column("there", pa.repeat(pa.scalar(value=True), one.num_rows))
-    joined = left.join(right, keys=[key], join_type="full outer")
-    same = pc.and_(pc.is_valid(joined["there"]), pc.is_valid(joined["there_now"]))
-    for name in names:
-        equal = pc.fill_null(pc.equal(joined[name], joined[f"{name}_now"]), fill_value=False)
-        same = pc.and_(same, pc.or_(equal, _both_missing(joined[name], joined[f"{name}_now"])))
-    return 1 - float(pc.mean(same.cast(pa.float64())).as_py()) if joined.num_rows else 0.0
+    """Return the share of rows, of both tables together by their key, that are not the same in all columns.
+
+    Both have the same columns, and each key once; two missing values are the same. 0 where there are no rows.
+    """
+    place = pc.index_in(one[key].combine_chunks(), value_set=other[key].combine_chunks())
+    left, right = one.filter(pc.is_valid(place)), other.take(pc.drop_null(place))
+    same = pa.chunked_array([pa.repeat(pa.scalar(value=True), left.num_rows)])
+    for name in one.column_names:
+        equal = pc.fill_null(pc.equal(left[name], right[name]), fill_value=False)
+        same = pc.and_(same, pc.or_(equal, _both_missing(left[name], right[name])))
+    rows = one.num_rows + other.num_rows - left.num_rows
+    return 1 - (pc.sum(same).as_py() or 0) / rows if rows else 0.0
 
 
 def _both_missing(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -216,6 +219,6 @@ def _served(name: str, share: float, limit: float, said: str) -> Measure:
 
 def scored_rows(case: UseCase, rows: pa.Table, own: pa.Table) -> pa.Table:
     """Return the snapshot's rows that have a score, with it."""
-    if "score" in rows.column_names:
-        rows = rows.drop_columns(["score"])
-    return rows.join(own.select([case.entity, "score"]), keys=[case.entity], join_type="inner")
+    place = pc.index_in(rows[case.entity].combine_chunks(), value_set=own[case.entity].combine_chunks())
+    rows = rows.drop_columns([name for name in ("score",) if name in rows.column_names])
+    return rows.filter(pc.is_valid(place)).append_column("score", own["score"].take(pc.drop_null(place)))
