@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from perennial.contracts import Source
+from perennial.core.vitals import Vitals
 from perennial.errors import DataError, RegistryError
 from perennial.io.ledger import Ledger
 from perennial.io.outbox import Outbox
@@ -404,6 +406,18 @@ class FakeLineage:
         self.scored_from[day] = features_version
 
 
+class FakeVitals:
+    """Gives what a test has put into `known` of a source, by its name; else a source that holds no day."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Vitals] = {}
+
+    def of(self, case: UseCase, source: Source, day: date, *, pins: Mapping[str, int]) -> Vitals:
+        """Return what is known of a source."""
+        empty = np.zeros(0, np.int64)
+        return self.known.get(source.name, Vitals(source.name, day, (), empty, empty))
+
+
 @dataclass
 class FakeSettings:
     """The settings that stages look at."""
@@ -423,6 +437,7 @@ class FakeAdapters:
         self.lake = FakeLake()
         self.warehouse = FakeWarehouse(self.lake)
         self.lineage = FakeLineage()
+        self.vitals = FakeVitals()
         self.registry = FakeRegistry()
         self.reports = FakeReports()
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")

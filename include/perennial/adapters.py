@@ -19,6 +19,7 @@ from perennial.io.plans import Plans
 from perennial.io.registry import Registry
 from perennial.io.reports import Reports
 from perennial.io.sources import Sources
+from perennial.io.vitals import SourceVitals
 from perennial.io.warehouse import Warehouse
 from perennial.settings import Settings, connection, load_settings
 
@@ -53,6 +54,11 @@ class Adapters:
     def warehouse(self) -> Warehouse:
         """Return the SQL engine over pinned table versions."""
         return Warehouse(self.lake)
+
+    @cached_property
+    def vitals(self) -> SourceVitals:
+        """Return the counts of sources by day."""
+        return SourceVitals(self.lake)
 
     @cached_property
     def plans(self) -> Plans:

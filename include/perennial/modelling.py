@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from croniter import croniter
 from pydantic import AfterValidator, Field, model_validator
 
-from perennial.contracts import Name, Strict
+from perennial.contracts import Name, Share, Strict
 from perennial.errors import nearest
 
 LabelKind = Literal["binary", "number"]
@@ -36,6 +36,10 @@ MONEY = ("expected_profit", "return_on_ad_spend")
 NUMBER = ("mae", "rmse", "median_absolute_error", "bias", "r2")
 CALIBRATED = "calibrated"
 FIXED = {"psi_limit": 0.25, "drifted_share_limit": 0.3, "score_psi_limit": 0.25}
+# Keys that only say what is measured beside drift: as they come they are no part of a spec's fingerprint.
+WATCHED = (
+    "at_stake_limit", "confidence", "resamples", "feed", "response", "calibration", "value_share", "parity_limit",
+)  # fmt: skip
 ESTIMATOR_PACKAGES = ("sklearn.", "lightgbm.")
 
 
@@ -169,6 +173,44 @@ class Performance(Strict):
         return self
 
 
+class Feed(Strict):
+    """When a source's day is out of the usual; the rules stand in docs/monitoring.md.
+
+    A day has to be far from the middle of the days before (`spreads`), beyond all of them (`beyond`), and by more than
+    the factor or the share that its kind of figure names.
+    """
+
+    days: Annotated[int, Field(ge=7, le=366, description="how many days before say what is usual")] = 28
+    least_days: Annotated[int, Field(ge=2, description="fewer days before say nothing")] = 14
+    least_rows: Annotated[int, Field(ge=1, description="of a day, to look at its columns")] = 30
+    spreads: Annotated[float, Field(gt=0, description="robust standard deviations from the median")] = 6.0
+    beyond: Annotated[float, Field(ge=0, description="beyond all days before, as a part of their range")] = 1.0
+    rows_beyond: Annotated[float, Field(ge=0, description="the same for the number of rows")] = 0.25
+    rows_factor: Annotated[float, Field(gt=1)] = 1.5
+    scale_factor: Annotated[float, Field(gt=1)] = 1.3
+    null_share: Share = 0.05
+    quarantine_share: Share = 0.02
+    category_share: Share = 0.05
+    most_categories: Annotated[int, Field(ge=2, description="a column with more values has none that can go")] = 200
+    told: Mapping[str, str] = Field({}, description="sources or source.column that are only told, each with the reason")
+
+
+class Response(Strict):
+    """When scores by themselves look wrong, as shares of a day's rows."""
+
+    single: Share = Field(0.3, description="of the most frequent score")
+    extreme: Share = Field(0.5, description="at 0 or 1, or of a number at its least or greatest")
+    spikes: Share = Field(0.6, description="of scores that 2 percent of the rows or more have exactly")
+
+
+class Calibration(Strict):
+    """What is tolerated of calibration on matured labels; a limit that is not there is only told."""
+
+    ratio: Annotated[float, Field(gt=1, description="observed through expected, or the reverse")] | None = 1.25
+    slope: Annotated[float, Field(gt=0, lt=1, description="distance of the slope from 1")] | None = None
+    bias: Annotated[float, Field(gt=0, description="of a number, in its own unit")] | None = None
+
+
 class Monitoring(Strict):
     """Limits of the daily check; a value that reaches its limit counts as drifted.
 
@@ -183,6 +225,16 @@ class Monitoring(Strict):
     min_rows: Annotated[int, Field(ge=1)] = 200
     performance: Performance
     report_rows: Annotated[int, Field(ge=100, description="rows of the sample in the Evidently page")] = 2000
+    at_stake_limit: Annotated[float, Field(gt=0, le=1, description="drifted share, weighted by importance")] = 0.3
+    confidence: Annotated[float, Field(ge=0.5, lt=1, description="of the intervals, two-sided")] = 0.9
+    resamples: Annotated[int, Field(ge=50, le=2000, description="behind each interval")] = 200
+    feed: Feed = Feed()
+    response: Response = Response()
+    calibration: Calibration = Calibration()
+    value_share: (
+        Annotated[float, Field(gt=0, description="least part of the expected profit; default: told")] | None
+    ) = None
+    parity_limit: Share = Field(0.01, description="of rows that were served other than they would be now")
 
     @model_validator(mode="after")
     def _share_of_calibrated(self) -> Self:
@@ -196,8 +248,9 @@ class Monitoring(Strict):
 
     @property
     def unused(self) -> set[str]:
-        """Return the keys that change nothing as the others are declared."""
-        return set() if any(self.is_calibrated(key) for key in FIXED) else {"false_alarms"}
+        """Return the keys that change nothing as the others are declared, and later ones that are as they come."""
+        plain = {name for name in WATCHED if getattr(self, name) == type(self).model_fields[name].get_default()}
+        return plain if any(self.is_calibrated(key) for key in FIXED) else plain | {"false_alarms"}
 
 
 class Retraining(Strict):

@@ -147,7 +147,7 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts"])
+@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts", "ledger_measures"])
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_application_can_neither_change_a_row_nor_lift_what_forbids_it(
     application: str, statement: str, table: str

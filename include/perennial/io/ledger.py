@@ -15,6 +15,7 @@ What can be read, for a use case that exists or existed:
 | `latest_report(case, version=...)` | the newest gate report, of that version or of any |
 | `latest(case, action)`, `history(case, ...)` | entries, newest first |
 | `latest_monitor(case, before=...)`, `monitors(case, ...)` | the daily findings; of one day the newest counts |
+| `measures(case, about=..., name=...)` | what was measured day by day, to be charted |
 | `was_alerted(case, ...)` | whether a mail about a finding went out |
 """
 
@@ -23,33 +24,29 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock
 from pydantic import TypeAdapter
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from perennial.errors import LedgerError, RefusedError
-from perennial.io import chain, entries
+from perennial.io import chain, engines, entries
+from perennial.io import measures as measured
 from perennial.io.entries import CROWNING, EVALUATION, Action, Entry, identity, metadata, utc
 from perennial.io.entries import entries as _entries
-from perennial.records import AlertRecord, LedgerCheck, MonitorRecord
+from perennial.io.measures import Measured
+from perennial.records import AlertRecord, Concern, LedgerCheck, MonitorRecord
 from perennial.verdicts import GateReport
 
 __all__ = ["Action", "Entry", "Ledger"]
 Kept = TypeVar("Kept")
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION_TABLE = "ledger_schema"
 UPGRADE_LOCK = 7_236_451_098  # any number, the same in every process
 APPEND_LOCK = UPGRADE_LOCK + 1
-CONNECT_SECONDS = 5
-BUSY_SECONDS = 30
 ROWS_A_READ = 500
 
 _monitors = sa.Table(
@@ -88,8 +85,8 @@ class Ledger:
     def upgrade(self) -> None:
         """Bring the schema up to date; safe to repeat, and safe when several processes call it at once."""
         with self._translated(), self._upgrade_lock(), self._connecting.begin() as connection:
-            _lock(connection, UPGRADE_LOCK)
-            _migrate(connection)
+            engines.lock(connection, UPGRADE_LOCK)
+            engines.migrate(connection)
 
     def add(self, entry: Entry, *, once: str | None = None) -> Entry:
         """Append an entry and return it as it was written; the entry of the same `once`, where there is one."""
@@ -228,7 +225,22 @@ class Ledger:
             "run": run,
             "record": text,
         }
-        self._insert(_monitors, values)
+        rows = measured.rows_of(record, at=at, run=run)
+        with self._translated(), self._engine.begin() as connection:
+            connection.execute(sa.insert(_monitors).values(values))
+            if rows:
+                connection.execute(sa.insert(measured.measures), rows)
+
+    def measures(
+        self, case: str, *, about: Concern | None = None, name: str | None = None, measure: str | None = None,
+        days: int = 90,
+    ) -> tuple[Measured, ...]:  # fmt: skip
+        """Return what was measured in the `days` days up to the newest, oldest first; the newest look counts."""
+        newest = self._find(measured.newest_day(case))
+        if newest is None or newest["day"] is None:
+            return ()
+        since = newest["day"] - timedelta(days=days - 1)
+        return measured.read(self._all(measured.newest(case, about=about, name=name, measure=measure, since=since)))
 
     def monitor(self, case: str, day: date) -> MonitorRecord | None:
         """Return the newest finding of that very day."""
@@ -274,7 +286,7 @@ class Ledger:
     def _connecting(self) -> sa.Engine:
         """Return the engine; it keeps no connections, so that a forked task never shares one."""
         try:
-            return _make_engine(sa.make_url(self._url))
+            return engines.make(sa.make_url(self._url))
         except ArgumentError as error:
             raise LedgerError("The ledger's URL is no SQLAlchemy URL. Check PERENNIAL_LEDGER_URL.") from error
         except OSError as error:
@@ -285,7 +297,7 @@ class Ledger:
         """Open a transaction, errors translated; with a number for `lock` the only one with that number."""
         with self._translated(), self._engine.begin() as connection:
             if lock is not None:
-                _lock(connection, lock)
+                engines.lock(connection, lock)
             yield connection
 
     def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> None:
@@ -348,38 +360,7 @@ def alert_row(alert: AlertRecord) -> dict[str, Any]:
 
 def schema() -> str:
     """Return the name of the newest form of the ledger's tables, such as `0002_chain`."""
-    return max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-
-
-def _make_engine(url: sa.URL) -> sa.Engine:
-    """Return an engine that does not wait long for a database that is not there."""
-    if url.get_backend_name() == "sqlite":
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        return sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
-    if url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg2")
-    return sa.create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_SECONDS})
-
-
-def _lock(connection: sa.Connection, number: int) -> None:
-    """Let one transaction at a time go past here, until it ends."""
-    if connection.dialect.name == "sqlite":
-        # Without it the driver begins a transaction with the first change only, and none before a table is made.
-        connection.exec_driver_sql("begin immediate")
-    else:
-        connection.execute(sa.text("select pg_advisory_xact_lock(:lock)"), {"lock": number})
-
-
-def _migrate(connection: sa.Connection) -> None:
-    """Run the missing migrations on an open connection."""
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    config.attributes["version_table"] = VERSION_TABLE
-    command.upgrade(config, "head")
+    return max(path.stem for path in (engines.MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _of_day(case: str, day: date) -> sa.Select[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
@@ -13,20 +13,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import projection
-from perennial.core import drift, frames, limits, metrics
+from perennial.core import drift, frames, limits, responses, stakes
 from perennial.core.drift import Column, Limits, Profile
 from perennial.core.limits import DayLimits
 from perennial.core.metrics import FloatArray
 from perennial.errors import DataError
 from perennial.io.registry import CHAMPION, RegisteredModel
 from perennial.io.reports import Page
-from perennial.records import ColumnDrift, MonitorRecord, Window
+from perennial.records import ColumnDrift, Measure, MonitorRecord, Window
 from perennial.spec import UseCase
+from perennial.stages import matured, watched
+from perennial.stages.matured import Matured
+from perennial.stages.watched import Sources
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 Verdict = Literal["stable", "drifted", "decayed", "unknown"]
+NOBODY = "no champion yet"
 COMPARABLE = frozenset({"stable", "drifted", "constant", "new categories"})
 
 log = logging.getLogger(__name__)
@@ -36,19 +40,24 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
     """Return the day's finding about the champion, kept in the ledger, with a page for people.
 
     Missing, new, all-null and constant columns, new categories and too few rows each have a verdict of their
-    own and never raise. Scores of another version than the champion are left out: they say nothing about it.
+    own and never raise. Scores of another version than the champion are left out: they say nothing about it. Before
+    there is a champion the day is unknown, and only its sources are measured.
 
     Raises:
-        RegistryError: there is no champion yet, or MLflow does not answer.
-        DataError: the day has no snapshot or no predictions.
+        RegistryError: MLflow does not answer.
+        DataError: there is a champion, and the day has no snapshot or no predictions.
     """
     standing = projection.watch(case.name, adapters, now=now, who=run, run=run)
-    number = standing.champion or adapters.registry.required_version_of(case.name, CHAMPION)
+    number = standing.champion or adapters.registry.version_of(case.name, CHAMPION)
+    pins = adapters.warehouse.pins(case)
+    fed = watched.sources(case, day, adapters, pins=pins)
+    if number is None:
+        return _keep(_without_champion(case, day, fed), adapters, run=run, now=now)
     champion = adapters.registry.load(case.name, number)
     current = _read(case, day, adapters, champion=champion)
     inspected = _inspect(case, day, current, adapters, champion=champion)
-    performance = _performance(case, day, adapters, champion=champion)
-    verdict, reason = _verdict(case, inspected, performance)
+    performance = matured.judged(case, day, adapters, champion=champion, pins=pins, late=fed.late)
+    verdict, reason = _verdict(inspected, performance)
     previous = adapters.ledger.latest_monitor(case.name, before=day)
     since, opens = _since(day, verdict, champion.version, previous=previous)
     record = MonitorRecord(
@@ -67,10 +76,48 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         report=_page(case, day, adapters, current=current, inspected=inspected, champion=champion),
         share_limit=inspected.limits.share,
         limits=inspected.limits.said,
+        measures=(
+            *fed.measures,
+            *inspected.measures,
+            *performance.measures,
+            *_of_scores(case, day, current, adapters, champion=champion),
+        ),
     )
+    return _keep(record, adapters, run=run, now=now)
+
+
+def _keep(record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> MonitorRecord:
+    """Write a record and its measures into the ledger."""
     adapters.ledger.add_monitor(record, at=now, run=run)
-    log.info("%s of %s: %s; %s", case.name, day, verdict, reason)
+    log.info("%s of %s: %s; %s", record.case, record.day, record.verdict, record.reason)
     return record
+
+
+def _without_champion(case: UseCase, day: date, fed: Sources) -> MonitorRecord:
+    """Return what can be said of a day before there is a champion: what its sources hold."""
+    score = ColumnDrift("score", "new column", None, None, "wasserstein", NOBODY)
+    return MonitorRecord(
+        case=case.name, day=day, model_version="", verdict="unknown", reason=NOBODY, drifted_share=0.0, score=score,
+        columns=(), performance={}, performance_window=None, since=None, opens_alert=False, report=None,
+        measures=fed.measures,
+    )  # fmt: skip
+
+
+def _of_scores(
+    case: UseCase,
+    day: date,
+    current: _Current,
+    adapters: Adapters,
+    *,
+    champion: RegisteredModel,
+) -> tuple[Measure, ...]:
+    """Return what the day's scores say before any label: their shape, the estimate, and what was served."""
+    held = case.monitoring
+    return (
+        watched.estimate(case, watched.scored_rows(case, current.rows, current.own), adapters, champion=champion),
+        *responses.shapes(current.score, kind=champion.kind, limits=held.response, least=held.min_rows),
+        *watched.parity(case, day, adapters, champion=champion, rows=current.rows, own=current.own),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +125,7 @@ class _Current:
     """A day's snapshot, and the champion's scores of it."""
 
     rows: pa.Table
+    own: pa.Table
     score: FloatArray
     scored_by: tuple[str, ...]
 
@@ -90,15 +138,7 @@ class _Inspected:
     score: ColumnDrift
     drifted_share: float
     limits: DayLimits
-
-
-@dataclass(frozen=True, slots=True)
-class _Performance:
-    """The champion's metrics on matured labels; none where they cannot be told, with the reason."""
-
-    metrics: Mapping[str, float]
-    window: Window
-    unknown: str = ""
+    measures: tuple[Measure, ...]
 
 
 def _read(case: UseCase, day: date, adapters: Adapters, *, champion: RegisteredModel) -> _Current:
@@ -112,6 +152,7 @@ def _read(case: UseCase, day: date, adapters: Adapters, *, champion: RegisteredM
     own = predictions.filter(pc.equal(predictions["model_version"], champion.version))
     return _Current(
         rows=adapters.lake.read(table, Window.of_day(day)),
+        own=own,
         score=frames.numbers(own["score"]),
         scored_by=tuple(sorted(set(predictions["model_version"].to_pylist()))),
     )
@@ -138,7 +179,9 @@ def _inspect(
         Column.numeric(current.score),
         limits=Limits(held.score, least),
     )
-    return _Inspected(columns, score, drift.drifted_share(columns), held)
+    at_stake = stakes.at_stake(columns, reference.get(stakes.IMPORTANCE), limit=case.monitoring.at_stake_limit)
+    measures = (*at_stake, watched.score(score))
+    return _Inspected(columns, score, drift.drifted_share(columns), held, measures)
 
 
 def _column(case: UseCase, rows: pa.Table, name: str, *, profiles: Mapping[str, Profile]) -> Column | None:
@@ -150,69 +193,23 @@ def _column(case: UseCase, rows: pa.Table, name: str, *, profiles: Mapping[str, 
     return frames.drift_column(rows[name], categorical=categorical)
 
 
-def _performance(case: UseCase, day: date, adapters: Adapters, *, champion: RegisteredModel) -> _Performance:
-    """Return the metrics of the champion's own stored scores of the newest days whose labels have matured."""
-    window = Window.ending(day - case.horizon, days=case.monitoring.performance.window_days)
-    known = [scored for scored in adapters.lake.days(case.predictions_table) if scored in window]
-    if not known:
-        return _Performance({}, window, f"no scores of {window.start} to {window.end} to judge")
-    rows = adapters.lake.read(case.predictions_table, window)
-    rows = rows.filter(pc.equal(rows["model_version"], champion.version))
-    rows = rows.select(["day", case.entity, "score"])
-    if rows.num_rows < case.monitoring.min_rows:
-        reason = f"{rows.num_rows} matured scores of version {champion.version}, {case.monitoring.min_rows} needed"
-        return _Performance({}, window, reason)
-    rows = _with_labels(case, rows, adapters, days=known)
-    label = frames.numbers(rows[case.label.column])
-    if label.size < case.monitoring.min_rows:
-        reason = f"{label.size} of the matured scores have a label, {case.monitoring.min_rows} needed"
-        return _Performance({}, window, reason)
-    if label.min() == label.max():
-        return _Performance({}, window, f"all {label.size} matured labels are {label[0]:g}")
-    score = frames.numbers(rows["score"])
-    scored = frames.scored(rows, label=label, score=score, entity=case.entity, kind=champion.kind)
-    found = metrics.evaluate(scored, value=case.value, share=champion.contacted_share)
-    return _Performance({name: value for name, value in found.items() if math.isfinite(value)}, window)
+def _verdict(inspected: _Inspected, performance: Matured) -> tuple[Verdict, str]:
+    """Return the day's verdict and its reason: decayed before drifted before unknown before stable.
 
-
-def _with_labels(case: UseCase, rows: pa.Table, adapters: Adapters, *, days: Sequence[date]) -> pa.Table:
-    """Return the rows with their labels; what `label.sql` leaves out has the label 0, or is left out too."""
-    found = adapters.warehouse.labels(case, days, pins=adapters.warehouse.pins(case))
-    column = case.label.column
-    joined = rows.join(found, keys=["day", case.entity], join_type="left outer")
-    if case.label.missing == "drop":
-        joined = joined.filter(pc.is_valid(joined[column]))
-    else:
-        filled = pc.fill_null(joined[column], pa.scalar(0, joined[column].type))
-        joined = joined.set_column(joined.schema.get_field_index(column), column, filled)
-    return joined.sort_by([("day", "ascending"), (case.entity, "ascending")])
-
-
-def _verdict(case: UseCase, inspected: _Inspected, performance: _Performance) -> tuple[Verdict, str]:
-    """Return the day's verdict and its reason: decayed before drifted before unknown before stable."""
-    decayed = _decay(case, performance.metrics)
+    Decayed is a metric whose whole interval is past its limit; one whose interval still reaches it is told.
+    """
+    measured = next(each for each in performance.measures if each.about == "performance")
     drifted = _drift(inspected)
-    if decayed:
-        return "decayed", f"{decayed} {drifted}".strip()
+    if measured.over:
+        return "decayed", f"{measured.detail} {drifted}".strip()
     if drifted:
         return "drifted", drifted
     if inspected.score.psi is None or all(column.psi is None for column in inspected.columns):
         return "unknown", f"Too little to judge: score {inspected.score.verdict} ({inspected.score.detail})."
-    judged = "" if performance.metrics else f" Performance is unknown: {performance.unknown}."
+    judged = (
+        f" Performance is unknown: {performance.unknown}." if performance.unknown else f" {measured.detail}".rstrip()
+    )
     return "stable", f"No feature set or score is over its limit.{judged}"
-
-
-def _decay(case: UseCase, found: Mapping[str, float]) -> str:
-    """Return why the champion has decayed, or an empty text; a metric at its limit has not."""
-    limit = case.monitoring.performance
-    value = found.get(limit.metric)
-    if value is None:
-        return ""
-    if limit.at_least is not None and value < limit.at_least:
-        return f"{limit.metric} on matured labels is {value:.4f}, below {limit.at_least:g}."
-    if limit.at_most is not None and value > limit.at_most:
-        return f"{limit.metric} on matured labels is {value:.4f}, above {limit.at_most:g}."
-    return ""
 
 
 def _drift(inspected: _Inspected) -> str:

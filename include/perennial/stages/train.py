@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from perennial import carding, cards
-from perennial.core import contest, frames, pipelines, splits
+from perennial.core import contest, frames, pipelines, splits, stakes
 from perennial.core.contest import Contest, Entrant, Finished, Part
 from perennial.core.metrics import Scored
 from perennial.core.pipelines import Recipe
@@ -40,7 +40,7 @@ from perennial.io.registry import (
 from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
 from perennial.spec import Candidate, Search, UseCase, compared_models
-from perennial.stages import blueprint, pictures, profiling, reference
+from perennial.stages import blueprint, holdouts, pictures, profiling, reference
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -285,13 +285,16 @@ def _keep(
 def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dict[str, bytes]:
     """Return the files of the parent run: manifest, reference profile and sample, and pictures."""
     table = pa.concat_tables(rows.tables[part] for part in PARTS)
+    winner, lost = outcome.winner.recipe, _importances(rows, outcome)
+    profile = reference.profile(case, table, outcome.final) | {stakes.IMPORTANCE: lost}
     return {
         MANIFEST: _json(manifest),
-        PROFILE: json.dumps(reference.profile(case, table, outcome.final), sort_keys=True).encode(),
+        PROFILE: json.dumps(profile, sort_keys=True).encode(),
+        holdouts.HOLDOUT: holdouts.kept(outcome.final.scored, rows.tables["holdout"], names=winner.features),
         SAMPLE: reference.sample(case, table, outcome.final),
         **({RIVALS: _rivals(outcome)} if outcome.rivals else {}),
         **pictures.of_training(case, _shown(outcome), share=outcome.winner.share),
-        pictures.IMPORTANCE: _importance(rows, outcome),
+        pictures.IMPORTANCE: pictures.importance(lost, winner.task),
     }
 
 
@@ -306,13 +309,12 @@ def _shown(outcome: _Outcome) -> dict[str, Scored]:
     return {outcome.winner.recipe.name: outcome.final.scored} | baselines
 
 
-def _importance(rows: _Rows, outcome: _Outcome) -> bytes:
-    """Return the picture of what each feature adds, measured on validation rows that the model was not fitted on."""
+def _importances(rows: _Rows, outcome: _Outcome) -> dict[str, float]:
+    """Return what each feature adds, measured on validation rows that the model was not fitted on."""
     winner, part = outcome.winner, rows.parts["validation"]
     recipe, every = winner.recipe, max(1, part.label.size // IMPORTANCE_ROWS)
     frame = part.frame.iloc[::every][list(recipe.features)]
-    lost = pipelines.importances(winner.pipeline, frame, part.label[::every], seed=recipe.seed, kind=recipe.kind)
-    return pictures.importance(lost, recipe.task)
+    return pipelines.importances(winner.pipeline, frame, part.label[::every], seed=recipe.seed, kind=recipe.kind)
 
 
 def _describe(

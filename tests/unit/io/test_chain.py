@@ -197,7 +197,7 @@ def write_old_ledger(path: Path) -> None:
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
-    from perennial.io.ledger import MIGRATIONS, VERSION_TABLE
+    from perennial.io.engines import MIGRATIONS, VERSION_TABLE
 
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:

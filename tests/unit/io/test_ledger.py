@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from perennial.errors import LedgerError
 from perennial.io.ledger import Entry, Ledger
-from perennial.records import AlertRecord, ColumnDrift, MonitorRecord, Window
+from perennial.records import AlertRecord, ColumnDrift, Measure, MonitorRecord, Window
 from perennial.verdicts import GateReport, GateResult
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ def finding(day: date, verdict: Any = "stable") -> MonitorRecord:
     return MonitorRecord(
         case="toy", day=day, model_version="1", verdict=verdict, reason="So.", drifted_share=0.0, score=score,
         columns=(score,), performance={"roc_auc": 0.8}, performance_window=Window(day, day), since=None,
-        opens_alert=False, report=None,
+        opens_alert=False, report=None, measures=(Measure("scores", "score", "psi", 0.01, limit=0.25),),
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_a_moment_without_a_zone_is_refused(ledger: Ledger):
         ledger.add(entry(at=NOW.replace(tzinfo=None)))
 
 
-@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts"])
+@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts", "ledger_measures"])
 @pytest.mark.parametrize("statement", ["update {} set \"case\" = 'other'", "delete from {}"])
 def test_the_database_itself_refuses_changes(ledger: Ledger, table: str, statement: str):
     """Whoever holds a connection."""

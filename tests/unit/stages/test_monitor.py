@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 from fakes import Population, make_case
-from perennial.errors import DataError, RegistryError
+from perennial.errors import DataError
 from perennial.records import ColumnDrift, MonitorRecord
 from perennial.stages import monitor, score
 from worlds import NOW, World, everything_moved, with_column
@@ -98,7 +98,7 @@ def test_a_column_the_champion_does_not_know_is_new(reigning: World):
     """The spec has it already, the champion was trained without."""
     alter(reigning, lambda rows: rows.append_column("orders", pa.array([1.0] * 150)))
     features = {
-        "sql": "f.sql",
+        "sql": "features.sql",
         "lookback_days": 30,
         "numeric": ["recency", "spend", "visits", "orders"],
         "categorical": ["town"],
@@ -113,7 +113,7 @@ def test_a_column_the_champion_does_not_know_is_new(reigning: World):
 def test_a_column_the_spec_has_dropped_is_missing(reigning: World):
     """Though the lake's table still has it, all null for new days."""
     score.run(reigning.case, reigning.today, reigning.adapters, run="manual")
-    features = {"sql": "f.sql", "lookback_days": 30, "numeric": ["recency", "spend"], "categorical": ["town"]}
+    features = {"sql": "features.sql", "lookback_days": 30, "numeric": ["recency", "spend"], "categorical": ["town"]}
     reigning.case = make_case(features=features)
     record = monitor.run(reigning.case, reigning.today, reigning.adapters, run="manual", now=NOW)
 
@@ -230,10 +230,14 @@ def test_what_must_be_there_is_named(world: World, reigning: World):
         monitor.run(reigning.case, reigning.today + timedelta(days=1), reigning.adapters, run="manual", now=NOW)
 
 
-def test_without_a_champion_the_next_step_is_named(world: World):
-    """Train, evaluate, promote."""
-    with pytest.raises(RegistryError, match="toy has no champion yet"):
-        monitor.run(world.case, world.today, world.adapters, run="manual", now=NOW)
+def test_without_a_champion_a_day_is_unknown_and_only_its_sources_are_measured(world: World):
+    """The first weeks are no failure; the finding is kept all the same."""
+    record = monitor.run(world.case, world.today, world.adapters, run="manual", now=NOW)
+
+    assert (record.verdict, record.reason, record.model_version) == ("unknown", "no champion yet", "")
+    assert {each.about for each in record.measures} <= {"feed", "labels"}
+    assert not record.opens_alert
+    assert world.adapters.ledger.monitor("toy", world.today) == record
 
 
 def test_a_finding_is_an_incident_until_a_later_day_is_stable(reigning: World):
