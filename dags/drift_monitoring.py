@@ -6,11 +6,13 @@
 | waits for | the day in `predictions/<case>`; looks first, and gives up its worker slot while it waits |
 | `alert` | mails the people in `alerts.to` when a finding opens; **skipped** means: nothing new to say |
 | `request_retrain` | updates `<case>/retrain_request`; **skipped**: not wanted, its log says why |
+| `watch_probation` | rolls a new champion back that fails its probation, and mails it; **skipped**: its log says why |
 | `start_training` | starts `<case>__continuous_training` with the reason; skipped with the request |
-| backfills | write the record and the page of each day, but send no mail and ask for no retraining |
+| backfills | write the record and the page of each day, but send no mail, roll nothing back, ask for no retraining |
 
 **Where `alert` fails** the mail server refused. The finding is in the ledger and on the Models page; the task tries
-again, and after that clear it once `smtp_default` works.
+again, and after that clear it once `smtp_default` works. **Where `watch_probation` fails** a champion has failed its
+probation and could not be rolled back; the message says why. Roll back to another version: `<case>__rollback`.
 """
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -18,6 +20,7 @@ from airflow.sdk import DAG
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import AlertOperator, MonitorOperator, RequestRetrainOperator
+from perennial_airflow.probation import WatchProbationOperator
 from perennial_airflow.sensors import WaitForDayOperator
 
 for case in use_cases():
@@ -50,5 +53,12 @@ for case in use_cases():
             trigger_dag_id=f"{case.name}__continuous_training",
             conf={"reason": "{{ ti.xcom_pull(task_ids='request_retrain')['reason'] }}"},
         )
+        watch_probation = WatchProbationOperator(
+            task_id="watch_probation",
+            task_display_name="Watch the probation",
+            case=case.name,
+            outlets=[assets.champion(case)],
+        )
+        wait_for_predictions >> watch_probation
         wait_for_predictions >> monitor >> [alert, request_retrain]
         request_retrain >> start_training

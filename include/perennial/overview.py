@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, Protocol, TypeVar
 
+from perennial import probations
 from perennial.errors import LakeError, LedgerError, PerennialError, RegistryError, SpecError
 from perennial.records import AlertRecord, MonitorRecord, Record
 from perennial.spec import METRICS, BaselineGate, UseCase
@@ -21,22 +22,6 @@ State = Literal["live", "broken", "deleted"]
 Fact = TypeVar("Fact")
 
 
-class Promotion(Protocol):
-    """What is read of the ledger entry that made a champion."""
-
-    @property
-    def to_version(self) -> str | None:
-        """Return the champion's version."""
-
-    @property
-    def at(self) -> datetime:
-        """Return when it was promoted, in UTC."""
-
-    @property
-    def who(self) -> str:
-        """Return who promoted it."""
-
-
 class Incident(Protocol):
     """What is read of the ledger entry that opened an incident."""
 
@@ -45,14 +30,11 @@ class Incident(Protocol):
         """Return what is wrong."""
 
 
-class LedgerReader(Protocol):
+class LedgerReader(probations.LedgerReader, Protocol):
     """What is asked of the ledger."""
 
     def cases(self) -> tuple[str, ...]:
         """Return all use cases with entries."""
-
-    def latest_promotion(self, case: str) -> Promotion | None:
-        """Return the entry that made the champion."""
 
     def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
         """Return the newest gate report of a version."""
@@ -131,6 +113,7 @@ class ModelRow(Record):
     finding: MonitorRecord | None = None
     alert: AlertRecord | None = None
     incident: str | None = None
+    probation: str | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -212,8 +195,19 @@ def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: 
         finding=inquiry.ask(LedgerError, lambda: ledger.latest_monitor(name), otherwise=None),
         alert=alerts[0] if alerts else None,
         incident=incident.reason if incident else None,
+        probation=_probation(inquiry, name, newest=days[-1] if days else None),
         unknown=_unknown(inquiry, version),
     )
+
+
+def _probation(inquiry: _Inquiry, name: str, *, newest: date | None) -> str | None:
+    """Return how far the probation of the champion has come, None where it is on none."""
+    world = inquiry.world
+    found = inquiry.ask(LedgerError, lambda: probations.running(name, world.ledger), otherwise=None)
+    if found is None:
+        return None
+    shadow: tuple[date, ...] = inquiry.ask(LakeError, lambda: world.lake.days(f"shadow/{name}"), otherwise=())
+    return found.told(shadow, newest=newest)
 
 
 def _aliased(inquiry: _Inquiry, name: str) -> str | None:
