@@ -6,11 +6,14 @@
 | waits for | the day in `predictions/<case>`; looks first, and gives up its worker slot while it waits |
 | `alert` | opens, follows or ends an incident, and mails it; **skipped** means: nothing new to say |
 | `request_retrain` | updates `<case>/retrain_request`; **skipped**: not wanted, its log says why |
+| `watch_probation` | rolls a new champion back that fails its probation, and mails it; **skipped**: its log says why |
 | `start_training` | starts `<case>__continuous_training` with the reason; skipped with the request |
-| backfills | write the record and the page of each day, but raise no incident, send no mail, ask for no retraining |
+| backfills | write record and page of each day; raise no incident, mail nobody, roll nothing back, ask for nothing |
 | deadline | `alerts.deadline_hours`: a run that is not done by then is an incident |
 
 A mail server that is down fails nothing here: mails wait in the outbox, and `perennial__mail` sends them.
+**Where `watch_probation` fails** a champion has failed its probation and could not be rolled back; the message says
+why. Roll back to another version: `<case>__rollback`.
 """
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -18,6 +21,7 @@ from airflow.sdk import DAG
 from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import AlertOperator, MonitorOperator, RequestRetrainOperator
+from perennial_airflow.probation import WatchProbationOperator
 from perennial_airflow.sensors import WaitForDayOperator
 
 for case in use_cases():
@@ -54,4 +58,11 @@ for case in use_cases():
             trigger_dag_id=f"{case.name}__continuous_training",
             conf={"reason": "{{ ti.xcom_pull(task_ids='request_retrain')['why'] }}"},
         )
+        watch_probation = WatchProbationOperator(
+            task_id="watch_probation",
+            task_display_name="Watch the probation",
+            case=case.name,
+            outlets=[assets.champion(case)],
+        )
+        wait_for_predictions >> watch_probation
         wait_for_predictions >> monitor >> request_retrain >> [alert, start_training]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Literal, Protocol, TypeVar
 
+from perennial import probations
 from perennial.errors import LakeError, LedgerError, PerennialError, RegistryError, SpecError
 from perennial.incidents import Incident
 from perennial.records import AlertRecord, MonitorRecord, Record
@@ -22,30 +23,11 @@ State = Literal["live", "broken", "deleted"]
 Fact = TypeVar("Fact")
 
 
-class Promotion(Protocol):
-    """What is read of the ledger entry that made a champion."""
-
-    @property
-    def to_version(self) -> str | None:
-        """Return the champion's version."""
-
-    @property
-    def at(self) -> datetime:
-        """Return when it was promoted, in UTC."""
-
-    @property
-    def who(self) -> str:
-        """Return who promoted it."""
-
-
-class LedgerReader(Protocol):
+class LedgerReader(probations.LedgerReader, Protocol):
     """What is asked of the ledger."""
 
     def cases(self) -> tuple[str, ...]:
         """Return all use cases with entries."""
-
-    def latest_promotion(self, case: str) -> Promotion | None:
-        """Return the entry that made the champion."""
 
     def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
         """Return the newest gate report of a version."""
@@ -127,6 +109,7 @@ class ModelRow(Record):
     finding: MonitorRecord | None = None
     alert: AlertRecord | None = None
     incidents: tuple[Incident, ...] = ()
+    probation: str | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -222,8 +205,19 @@ def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: 
         feature_day=days[-1] if days else None,
         finding=inquiry.ask(LedgerError, lambda: ledger.latest_monitor(name), otherwise=None),
         alert=alerts[0] if alerts else None,
+        probation=_probation(inquiry, name, newest=days[-1] if days else None),
         unknown=_unknown(inquiry, version),
     )
+
+
+def _probation(inquiry: _Inquiry, name: str, *, newest: date | None) -> str | None:
+    """Return how far the probation of the champion has come, None where it is on none."""
+    world = inquiry.world
+    found = inquiry.ask(LedgerError, lambda: probations.running(name, world.ledger), otherwise=None)
+    if found is None:
+        return None
+    shadow: tuple[date, ...] = inquiry.ask(LakeError, lambda: world.lake.days(f"shadow/{name}"), otherwise=())
+    return found.told(shadow, newest=newest)
 
 
 def _aliased(inquiry: _Inquiry, name: str) -> str | None:

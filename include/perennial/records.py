@@ -232,7 +232,11 @@ class LedgerCheck(Record):
 
 @dataclass(frozen=True, slots=True)
 class ScoreRecord(Record):
-    """One day's predictions and what made them."""
+    """One day's predictions and what made them.
+
+    While the champion is on probation `shadow` is the former one that scored the day too, or `shadow_missing` says why
+    it did not.
+    """
 
     case: str
     day: date
@@ -241,6 +245,8 @@ class ScoreRecord(Record):
     data_version: int
     version: int
     changed: bool
+    shadow: str | None = None
+    shadow_missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

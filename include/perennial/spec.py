@@ -41,9 +41,11 @@ from perennial.modelling import (
     Baseline,
     Candidate,
     CardText,
+    Label,
     LabelKind,
     Monitoring,
     Performance,
+    Probation,
     Range,
     Retraining,
     Search,
@@ -75,6 +77,7 @@ __all__ = [
     "LeakageGate",
     "Monitoring",
     "Performance",
+    "Probation",
     "Range",
     "Retraining",
     "Search",
@@ -195,19 +198,6 @@ class Features(Strict):
         return (*self.columns, *self.attributes)
 
 
-class Label(Strict):
-    """A SQL file that gives (day, entity, label); an entity it leaves out has the label 0, or none with `drop`.
-
-    The label of day D may look at the days D+1 .. D+horizon_days and no further.
-    """
-
-    sql: str
-    kind: LabelKind = "binary"
-    missing: Literal["zero", "drop"] = Field("zero", description="what an entity gets that the SQL leaves out")
-    column: Name
-    horizon_days: Annotated[int, Field(ge=1, le=365)]
-
-
 class UseCase(Strict):
     """One use case, whole; `perennial cases` checks it and its files."""
 
@@ -224,6 +214,7 @@ class UseCase(Strict):
     retraining: Retraining = Retraining()
     alerts: Alerts
     approval: Approval = "automatic"
+    probation: Probation | None = Field(None, description="of a new champion; None lets it reign at once")
     card: CardText | None = Field(None, description="what the model cards say beside what is measured")
     stale: Literal["show", "rebuild"] = Field(
         "show", description="days whose sources changed: only show them, or rebuild those within lateness daily"
@@ -288,6 +279,7 @@ class UseCase(Strict):
         gates = enumerate(self.gates)
         named += [(f"gates.{place}", gate.metric) for place, gate in gates if hasattr(gate, "metric")]
         named += [("monitoring.performance", self.monitoring.performance.metric)]
+        named += [("probation", self.probation.metric)] if self.probation else []
         for place, metric in named:
             if metric in MONEY and self.value is None and kind == "binary":
                 raise ValueError(f"{place}: {metric!r} is money and needs `value`: what a converter brings and costs.")
@@ -338,6 +330,7 @@ class UseCase(Strict):
             "alerts": self.alerts.unused,
             "retraining": self.retraining.unused,
         }
+        left_out |= {} if self.probation else {"probation": True}
         declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 
@@ -392,6 +385,11 @@ class UseCase(Strict):
     def predictions_table(self) -> str:
         """Return the lake table of the daily scores."""
         return f"predictions/{self.name}"
+
+    @property
+    def shadow_table(self) -> str:
+        """Return the lake table of what the former champion says while a new one is on probation."""
+        return f"shadow/{self.name}"
 
     @property
     def horizon(self) -> timedelta:

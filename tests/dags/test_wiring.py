@@ -234,10 +234,19 @@ def test_events_start_training_and_promotion_only(dags):
     ],
 )
 def test_each_asset_has_one_producer(dags, dag, task, asset):
-    """The task that publishes a thing is the one that says so."""
+    """The task that publishes a thing is the one that says so; a probation may give a champion back."""
     outlets = {t.task_id: [a.name for a in t.outlets] for t in dags[f"toy__{dag}"].tasks if t.outlets}
+    back = {"watch_probation": ["toy/champion"]} if dag == "drift_monitoring" else {}
 
-    assert outlets == {task: [f"toy/{asset}"]}
+    assert outlets == {task: [f"toy/{asset}"], **back}
+
+
+def test_a_probation_is_watched_each_day_beside_the_monitor(dags):
+    """It waits for the day's scores, and neither a drift report nor a mail about drift holds it up."""
+    dag = dags["toy__drift_monitoring"]
+
+    assert upstream(dag, "watch_probation") == {"wait_for_predictions"}
+    assert not dag.get_task("watch_probation").downstream_task_ids
 
 
 def test_training_runs_on_the_cron_of_its_use_case(dags):

@@ -30,6 +30,7 @@ class World:
         self.remembered: tuple[str, ...] = (case.name,)
         self.incidents: tuple[Incident, ...] = ()
         self.late: tuple[datetime, ...] = ()
+        self.terms: dict | None = None
         self.ledger = self.lake = self.registry = self
 
     def _alive(self, part: str, error: type[Exception]) -> None:
@@ -44,7 +45,14 @@ class World:
     def latest_promotion(self, case):
         """Return a promotion ten days ago."""
         self._alive("ledger", LedgerError)
-        return SimpleNamespace(to_version="7", at=datetime.now(UTC).replace(microsecond=0), who="ann <ann>")
+        at, report = datetime.now(UTC).replace(microsecond=0), {"probation": self.terms} if self.terms else {}
+        return SimpleNamespace(
+            id=3, action="promoted", from_version="6", to_version="7", at=at, who="ann <ann>", report=report
+        )
+
+    def latest(self, case, action):
+        """Return no entry: no probation is over."""
+        self._alive("ledger", LedgerError)
 
     def latest_report(self, case, *, version=None):
         """Return a report in which the champion beats its baseline."""
@@ -134,6 +142,17 @@ def test_mails_that_do_not_go_out_are_said(world):
         "2 mails have not gone out, the oldest since 2026-03-01 04:00 UTC"
         in mounted(logged_in=True).get("/perennial/models").text
     )
+
+
+def test_a_probation_is_shown_with_how_far_it_has_come(world):
+    """Of thirty days with labels of seven days, none has matured on its second day."""
+    client = mounted(logged_in=True)
+    assert "probation" not in client.get("/perennial/models").text
+    terms = {"loss": 0.02, "horizon_days": 7, "days": 30, "labels": None, "alpha": 0.05}
+    world.terms = {"metric": "log_loss", "terms": terms, "start": "2026-02-22", "value": None}
+    text = client.get("/perennial/models").text
+
+    assert "on probation against version 6: 0 of 30 days with labels, until 2026-03-31 at the earliest" in text
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from perennial import carding, catalog, projection
+from perennial import carding, catalog, projection, supervising
 from perennial.adapters import Adapters
 from perennial.commands.incidents import mail
 from perennial.commands.printing import columns, show_json, who
 from perennial.errors import DataError, RefusedError, SetupError, TamperedError
 from perennial.io.entries import Entry
 from perennial.io.pages import moment
-from perennial.stages import audit, reigns, reproduce, rollback
+from perennial.stages import audit, probation, reigns, reproduce, rollback
 from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
@@ -99,6 +99,33 @@ def check_aliases(
     mail(spec, adapters)
     if not repair:
         found.raise_if_moved()
+
+
+@app.command("probation")
+def watch_probation(
+    case: Case,
+    day: Annotated[
+        datetime | None, typer.Argument(formats=["%Y-%m-%d"], help="UTC day; default: the newest that is scored")
+    ] = None,
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="do what follows: roll back, or enter that it is over")
+    ] = False,
+) -> None:
+    """Say how a new champion does against the former one, by the labels that a day knows."""
+    spec, adapters, now = catalog.load_use_case(case), Adapters.from_env(), datetime.now(UTC)
+    scored = adapters.lake.days(spec.predictions_table)
+    asked = day.date() if day else max(scored, default=now.date())
+    if apply:
+        watched = supervising.run(spec, asked, adapters, run=RUN, now=now)
+        typer.echo(f"{case}: {watched.told()}")
+        mail(spec, adapters)
+        return
+    found = probation.run(spec, asked, adapters, run=RUN, now=now, enters=False)
+    if found is None:
+        typer.echo(f"No version of {case} is on probation; `probation:` in use_case.yaml declares one.")
+    else:
+        show_json(found)
 
 
 @app.command("champion")
