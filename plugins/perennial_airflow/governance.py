@@ -42,7 +42,7 @@ class TellDecisionsOperator(StageOperator):
             raise AirflowSkipException(f"{run_id_of(context)} is a backfill, and a backfill sends no mail.")
         adapters, run, now = self.adapters(), run_id_of(context), timezone.utcnow()
         projection.watch(self.case, adapters, now=now, who=run, run=run)
-        told = [alert for record in mail([self.use_case()], adapters) for alert in record.sent]
+        told = [alert for record in mail([self.use_case()], adapters, context=context) for alert in record.sent]
         if not told:
             raise AirflowSkipException("Nothing to tell: the aliases are where the ledger says, or it was told before.")
         return [xcom(each) for each in told]
@@ -51,7 +51,7 @@ class TellDecisionsOperator(StageOperator):
 class SendMailOperator(BaseOperator):
     """Write and send the mails of all use cases that are due; fails where a server refuses one, and loses none."""
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002  Airflow passes it
+    def execute(self, context: Context) -> dict[str, Any]:
         """Return the record of what went out."""
         from perennial.adapters import Adapters
         from perennial.catalog import use_cases
@@ -63,7 +63,7 @@ class SendMailOperator(BaseOperator):
         adapters, cases = Adapters.from_env(), use_cases()
         for case in cases:
             digest.run(case, adapters, now=timezone.utcnow())
-        told = [alert.subject for record in mail(cases, adapters) for alert in record.sent]
+        told = [alert.subject for record in mail(cases, adapters, context=context) for alert in record.sent]
         rest = send.run(adapters, deliver=MailHook().deliver, now=timezone.utcnow())
         rest.raise_if_refused()
         if not told and not rest.sent:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import timezone
 
+from perennial_airflow.partitions import RunContext, run_id_of, run_url
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
     from perennial.stages.send import SendRecord
 
 
-def tell(cases: Iterable[UseCase], adapters: Adapters) -> list[SendRecord]:
+def tell(cases: Iterable[UseCase], adapters: Adapters, *, context: RunContext) -> list[SendRecord]:
     """Write the mails that are due about use cases and send them; return what went out, a record a use case.
 
-    A server that is down fails nothing: the mails wait in the outbox, and `perennial__mail` sends them.
+    Mails about what the run of `context` entered lead to it. A server that is down fails nothing: the mails wait in the
+    outbox, and `perennial__mail` sends them.
 
     Raises:
         LedgerError: the ledger does not answer.
@@ -27,9 +30,9 @@ def tell(cases: Iterable[UseCase], adapters: Adapters) -> list[SendRecord]:
 
     from perennial_airflow.hooks import MailHook
 
-    records = []
+    records, urls = [], {run_id_of(context): run_url(context)}
     for case in cases:
         now = timezone.utcnow()
-        writing.run(case, adapters, now=now)
+        writing.run(case, adapters, now=now, urls=urls)
         records.append(send.run(adapters, deliver=MailHook().deliver, now=now, case=case.name))
     return records

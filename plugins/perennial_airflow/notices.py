@@ -67,7 +67,7 @@ def note_success(context: RunContext) -> None:
         entries = failures.recovered(
             context["dag"].dag_id, task, adapters, by=_by(context, "airflow"), ends_run=task in MAIN
         )
-        _tell({entry.case for entry in entries}, adapters)
+        _tell({entry.case for entry in entries}, adapters, context)
     except PerennialError as error:
         log.warning("whether %s ends an incident is not known: %s", task, error)
 
@@ -112,7 +112,7 @@ def note_late(context: dict[str, Any], *, case: str, dag: str) -> None:
     adapters, spec = Adapters.from_env(), load_use_case(case)
     failure = Failure(dag, None, None, "late", _day(run.get("partition_key")))
     failures.late(spec, failure, adapters, by=By("airflow", name, timezone.utcnow(), address_of(dag, name)))
-    _tell({case}, adapters)
+    _tell({case}, adapters, context)
 
 
 def deadline(case: UseCase, dag_id: str) -> DeadlineAlert:
@@ -143,7 +143,7 @@ def _route(case: str, failure: Failure, context: RunContext) -> None:
     adapters, spec = Adapters.from_env(), load_use_case(case)
     try:
         failures.run(spec, failure, adapters, by=_by(context, "airflow"))
-        _tell({case}, adapters)
+        _tell({case}, adapters, context)
     except LedgerError as error:
         log.warning("the ledger cannot take the failure of %s: %s", failure.part, error)
         _mail_unrouted(spec, failure, context, adapters)
@@ -182,14 +182,14 @@ def failed_run(context: RunContext, failure: Failure) -> FailedRun:
     )
 
 
-def _tell(names: set[str], adapters: Adapters) -> None:
+def _tell(names: set[str], adapters: Adapters, context: RunContext) -> None:
     """Mail what is due about use cases that can still be loaded."""
     from perennial.catalog import use_cases
 
     from perennial_airflow.mailing import tell
 
     if names:
-        tell([case for case in use_cases() if case.name in names], adapters)
+        tell([case for case in use_cases() if case.name in names], adapters, context=context)
 
 
 def _by(context: RunContext, who: str) -> By:

@@ -217,7 +217,7 @@ class AlertOperator(StageOperator):
         case, adapters = self.use_case(), self.adapters()
         by = By(who_started(context), run_id_of(context), timezone.utcnow(), run_url(context))
         entries = route.run(case, day_of(context), adapters, by=by)
-        sent = [alert.subject for record in mail([case], adapters) for alert in record.sent]
+        sent = [alert.subject for record in mail([case], adapters, context=context) for alert in record.sent]
         if not entries and not sent:
             raise AirflowSkipException("Nothing to tell: no incident opens, gets worse or ends.")
         return {"entries": [xcom(entry) for entry in entries], "sent": sent}

@@ -30,5 +30,5 @@ class WatchProbationOperator(StageOperator):
         if back is None:
             raise AirflowSkipException(f"Nothing is rolled back: {watched.told()}")
         tell(context, self.outlets, version=back.version, previous=back.previous, who=back.who)
-        mail([self.use_case()], adapters)
+        mail([self.use_case()], adapters, context=context)
         return xcom(back)

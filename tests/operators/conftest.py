@@ -17,6 +17,7 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
 
 import pytest
+from fakes import FakeRegistry
 from perennial.io.ledger import Ledger
 from perennial.io.outbox import Outbox
 from perennial.records import ColumnDrift, Measure, MonitorRecord
@@ -103,7 +104,9 @@ def adapters(tmp_path: Path) -> SimpleNamespace:
     """Return an outside world of fakes; ledger and outbox are real ones on SQLite."""
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     settings = SimpleNamespace(airflow_url="http://airflow", pages_root=tmp_path / "pages", home=tmp_path)
-    return SimpleNamespace(lake=FakeLake(DAY), ledger=ledger, outbox=Outbox(ledger), settings=settings)
+    world = SimpleNamespace(lake=FakeLake(DAY), ledger=ledger, outbox=Outbox(ledger), settings=settings)
+    world.registry = FakeRegistry()
+    return world
 
 
 @pytest.fixture(autouse=True)

@@ -76,16 +76,6 @@ def test_a_refused_rollback_fails_the_task(fake_stage, make_context):
 
 SUBJECTS = [
     ("rolled back", {}, "[Perennial] toy: rolled back to version 5"),
-    (
-        "incident opened",
-        {"report": {"about": "aliases"}},
-        "[Perennial] toy: an alias was moved by hand, nothing is scored",
-    ),
-    (
-        "incident closed",
-        {"report": {"about": "aliases", "opened": 1}},
-        "[Perennial] toy: the aliases are back, scoring goes on",
-    ),
 ]
 
 
@@ -104,6 +94,22 @@ def test_a_decision_is_one_mail(ledger, mails, make_context, now, action, fields
     assert entry.anchor in mail.html
     assert "it <loses> money" in mail.text
     assert "/dags/toy__x/runs/run%201" in mail.text
+
+
+def test_a_moved_alias_is_one_thread_of_two_mails(ledger, mails, make_context, now):
+    """That it was moved, and that it is back, with who and why."""
+    opened = enter(ledger, now, "incident opened", report={"about": "aliases"})
+    tell(make_context())
+    enter(ledger, now, "incident closed", report={"about": "aliases", "opened": opened.id})
+    tell(make_context())
+
+    moved, back = mails.sent
+    assert moved.subject == "[Perennial] toy: aliases moved since 2026-03-02"
+    assert back.thread == moved.message_id
+    assert "critical" in moved.text
+    assert "is over" in back.text
+    assert opened.anchor in moved.html
+    assert "it &lt;loses&gt; money" in moved.html
 
 
 def test_other_incidents_and_promotions_are_not_told_here(ledger, mails, make_context, now):

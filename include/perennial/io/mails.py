@@ -178,16 +178,12 @@ def backfill_mail(to: Iterable[str], record: BackfillSummary, links: Links, *, d
 
 
 def decision_mail(case: UseCase, entry: Entry, links: Links) -> Mail:
-    """Return the mail about a rollback, about aliases that were moved by hand, or about their being back."""
-    titles = {
-        "rolled back": f"rolled back to version {entry.to_version}",
-        "incident opened": "an alias was moved by hand, nothing is scored",
-        "incident closed": "the aliases are back, scoring goes on",
-    }
-    values = {"case": case, "entry": entry, "links": links, "title": titles[entry.action]}
+    """Return the mail about a rollback."""
+    title = f"rolled back to version {entry.to_version}"
+    values = {"case": case, "entry": entry, "links": links, "title": title}
     return Mail(
-        to=case.alerts.to,
-        subject=one_line(f"[Perennial] {case.name}: {titles[entry.action]}"),
+        to=case.alerts.of("critical"),
+        subject=one_line(f"[Perennial] {case.name}: {title}"),
         html=render("decision_mail.html", **values),
         text=render("decision_mail.txt", **values),
     )

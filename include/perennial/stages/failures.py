@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 GATES = "GateFailedError"
-OF_RUNS: tuple[Kind, ...] = ("run failed", "challenger held back", "deadline missed")
+THE_DATA = ("DataError", "SourceError")  # what a source has done, when `ingest` says it
+INGEST = "ingest"
+# Which stages wait for which: one that is late, or gives up waiting, is late for what those before it suffer from.
+BEFORE = {
+    "batch_scoring": ("feature_build",),
+    "drift_monitoring": ("feature_build", "batch_scoring"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +57,18 @@ class Failure:
 def run(case: UseCase, failure: Failure, adapters: Adapters, *, by: By) -> Entry | None:
     """Enter that a run failed, and return the entry; None where the incident has it already.
 
-    A cause that is known, in whatever use case, is one incident: it grows. A gate that held a challenger back is an
-    incident of its own kind, of which by default nobody is mailed: the champion stays, and nobody has to act.
+    A cause that is known, in whatever use case, is one incident: it grows. So does the incident of a stage that a task
+    has waited for in vain. A gate that held a challenger back is an incident of its own kind, of which by default
+    nobody is mailed: the champion stays, and nobody has to act.
 
     Raises:
         LedgerError: the ledger does not answer.
     """
-    kind: Kind = "challenger held back" if (failure.error or "").startswith(GATES) else "run failed"
+    kind = _kind_of(failure)
     about = f"{kind}: {case.name if kind == 'challenger held back' else cause_of(case, failure)}"
+    waited_for = _waited_for(case, failure, adapters) if (failure.task or "").startswith("wait_for") else None
+    if waited_for is not None:
+        about = waited_for.about
     where = f"{failure.part}{f' of {failure.day}' if failure.day else ''} failed: {_line(failure)}"
     return _enter(case, failure, adapters, kind=kind, about=about, reason=where, by=by)
 
@@ -72,12 +82,15 @@ def cause_of(case: UseCase, failure: Failure) -> str:
 def late(case: UseCase, failure: Failure, adapters: Adapters, *, by: By) -> Entry | None:
     """Enter that a run is not done by its deadline; one incident a DAG, over when a run of it ends well.
 
+    Where it waits for a stage that an open incident is about, it is part of that one.
+
     Raises:
         LedgerError: the ledger does not answer.
     """
     hours = case.alerts.deadline_hours
     reason = f"{failure.dag}{f' of {failure.day}' if failure.day else ''} is not done {hours:g} hours after its start."
-    about = f"deadline missed: {failure.dag}"
+    waited_for = _waited_for(case, failure, adapters)
+    about = waited_for.about if waited_for is not None else f"deadline missed: {failure.dag}"
     return _enter(case, failure, adapters, kind="deadline missed", about=about, reason=reason, by=by)
 
 
@@ -90,9 +103,27 @@ def recovered(dag: str, task: str, adapters: Adapters, *, by: By, ends_run: bool
     parts = {f"{dag}.{task}", *([dag] if ends_run else [])}
     entries: list[Entry] = []
     for incident in open_incidents(adapters.ledger):
-        if incident.kind in OF_RUNS and (mended := parts & set(incident.parts)):
+        if mended := parts & set(incident.parts):
             entries += _ease(incident, mended, adapters, by=by)
     return tuple(entries)
+
+
+def _kind_of(failure: Failure) -> Kind:
+    """Return what kind of incident a failure is: a source that `ingest` refuses is a broken feed."""
+    error = failure.error or ""
+    if error.startswith(GATES):
+        return "challenger held back"
+    return "feed broken" if failure.task == INGEST and error.startswith(THE_DATA) else "run failed"
+
+
+def _waited_for(case: UseCase, failure: Failure, adapters: Adapters) -> Incident | None:
+    """Return the open incident about a stage that the failure's DAG waits for, None where there is none."""
+    stage = failure.dag.removeprefix(f"{case.name}__")
+    before = tuple(f"{case.name}__{each}" for each in BEFORE.get(stage, ()))
+    for incident in open_incidents(adapters.ledger, case.name):
+        if any(part.partition(".")[0] in before for part in incident.parts):
+            return incident
+    return None
 
 
 def _enter(

@@ -39,7 +39,10 @@ def run(case: UseCase, day: date, adapters: Adapters, *, by: By) -> tuple[Entry,
         log.info("%s of %s: not the newest day that was looked at, no incident is touched", case.name, day)
         return ()
     known = incidents(adapters.ledger, case.name)
-    opened: dict[DayKind, Incident] = {each.kind: each for each in known if each.is_open and each.kind in DAY_KINDS}
+    # A feed that `ingest` refuses is an incident of runs: those end when the runs end well.
+    opened: dict[DayKind, Incident] = {
+        kind: each for kind in DAY_KINDS for each in known if each.is_open and each.about == kind
+    }
     judged = [Judged(record.day, triage(record)) for record in records]
     log.info("%s of %s: %s; %s", case.name, day, judged[0].triage.verdict, judged[0].triage.reason)
     entries: list[Entry] = []
@@ -54,7 +57,7 @@ def _enter(
     step: Step, record: MonitorRecord, adapters: Adapters, *, known: tuple[Incident, ...], by: By
 ) -> tuple[Entry, ...]:
     """Write a step into the ledger."""
-    ours = [incident for incident in known if incident.kind == step.kind]
+    ours = [incident for incident in known if incident.about == step.kind]
     log.info("%s: %s %s (%s); %s", record.case, step.kind, step.action, step.severity, step.reason)
     if step.action == "opens":
         raised = Raised(

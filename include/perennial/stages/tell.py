@@ -6,8 +6,9 @@ They go into the outbox, not out: what sends them is `perennial.stages.send`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from perennial.errors import LakeError, RegistryError
@@ -26,14 +27,22 @@ if TYPE_CHECKING:
 TOLD: tuple[Action, ...] = ("incident opened", "incident worse", "incident grew", "incident closed", "rolled back")
 DONE: tuple[Action, ...] = ("retrain requested", "trained", "evaluated", "promoted", "rolled back", "refused")
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+
 log = logging.getLogger(__name__)
 
 
-def run(case: UseCase, adapters: Adapters, *, now: datetime) -> tuple[str, ...]:
+def run(case: UseCase, adapters: Adapters, *, now: datetime, urls: Mapping[str, str] = NOWHERE) -> tuple[str, ...]:
     """Put the mails that are due about a use case into the outbox; return their subjects, oldest first.
 
     Who is told goes by the severity of the incident. Nobody is told that an incident is over who was not told that it
     had begun; while an incident is snoozed only its end is told.
+
+    Args:
+        case: the use case.
+        adapters: ledger and outbox; lake and registry for the pictures.
+        now: when the mails are written.
+        urls: where people can look at runs, by their ids; entries of others lead to the Models page.
 
     Raises:
         LedgerError: the ledger does not answer.
@@ -42,7 +51,9 @@ def run(case: UseCase, adapters: Adapters, *, now: datetime) -> tuple[str, ...]:
     for entry in reversed(adapters.ledger.history(case.name, actions=TOLD, limit=None)):
         if entry.topic in known or not _asks_for_mail(entry):
             continue
-        mail = _decision(case, entry, adapters) if entry.action == "rolled back" else _about(case, entry, adapters, now)
+        url = entry.report.get("url") or urls.get(entry.run, "")
+        rolled_back = entry.action == "rolled back"
+        mail = _decision(case, entry, adapters, url) if rolled_back else _about(case, entry, adapters, now, url)
         if mail is None:
             continue
         if mail.to:
@@ -59,11 +70,11 @@ def _asks_for_mail(entry: Entry) -> bool:
     return entry.action == "rolled back" or "kind" in entry.report or entry.report.get("about") == "aliases"
 
 
-def _decision(case: UseCase, entry: Entry, adapters: Adapters) -> Mail:
-    return decision_mail(case, entry, _links(entry, adapters, section="rollback"))
+def _decision(case: UseCase, entry: Entry, adapters: Adapters, url: str) -> Mail:
+    return decision_mail(case, entry, _links(url, adapters, section="rollback"))
 
 
-def _about(case: UseCase, entry: Entry, adapters: Adapters, now: datetime) -> Mail | None:
+def _about(case: UseCase, entry: Entry, adapters: Adapters, now: datetime, url: str) -> Mail | None:
     """Return the mail about an entry of an incident, None while it waits; one to nobody where nobody is told."""
     entries = thread(adapters.ledger, int(entry.report.get("opened", entry.id)))
     if not entries:
@@ -76,7 +87,7 @@ def _about(case: UseCase, entry: Entry, adapters: Adapters, now: datetime) -> Ma
         return None
     facts = _facts(case, then, entries[0], entry, adapters)
     report = facts.record.report if facts.record else None
-    links = _links(entry, adapters, section=then.kind, report=report)
+    links = _links(url, adapters, section=then.kind, report=report)
     to = _recipients(case, entry, entries, adapters) if today.is_open or entry.action != "incident worse" else ()
     return incident_mail(case, then, opening=entries[0], entry=entry, facts=facts, links=links, to=to)
 
@@ -138,10 +149,9 @@ def _sentence(entry: Entry) -> str:
     return f"{entry.at:%Y-%m-%d %H:%M} UTC: {entry.action}{version} by {entry.who}. {entry.reason}"
 
 
-def _links(entry: Entry, adapters: Adapters, *, section: str, report: str | None = None) -> Links:
-    url = adapters.settings.airflow_url
-    models = Links.of(url, run="").models
-    return Links.of(url, run=entry.report.get("url") or models, report=report, section=section)
+def _links(run: str, adapters: Adapters, *, section: str, report: str | None = None) -> Links:
+    root = adapters.settings.airflow_url
+    return Links.of(root, run=run or Links.of(root, run="").models, report=report, section=section)
 
 
 def _when(case: UseCase, entry: Entry, now: datetime) -> datetime:

@@ -146,3 +146,51 @@ def test_a_cause_that_reaches_another_use_case_tells_its_people_once(watch: Watc
     assert [mail.to for mail in watch.server.inbox[2:]] == [("ops@example.org",), ("bank@example.org",)]
     told = [alert for case in ("toy", "shop", "bank") for alert in watch.world.adapters.ledger.alerts(case)]
     assert all(isinstance(alert, AlertRecord) for alert in told)
+
+
+def late(watch: Watch, dag: str) -> None:
+    """Let a run miss its deadline and mail what is due."""
+    failures.late(watch.world.case, Failure(dag, None, None, "late", DAY), watch.world.adapters, by=watch.by())
+    watch.mail()
+
+
+def test_what_waits_for_a_broken_feed_is_part_of_its_incident(watch: Watch):
+    """Ingestion fails, scoring and monitoring are late for it, and give up waiting: one incident, one mail, one end."""
+    fail(watch, "toy__feature_build", "ingest", "DataError: Source 'sales' has no rows for 2026-03-01")
+    late(watch, "toy__batch_scoring")
+    late(watch, "toy__drift_monitoring")
+    fail(watch, "toy__batch_scoring", "wait_for_features", "TaskDeferralTimeout: 12 hours")
+    assert [incident.kind for incident in watch.incidents] == ["feed broken"]
+    assert len(watch.subjects) == 1
+
+    mend(watch, "toy__feature_build", "ingest", ends_run=False)
+    mend(watch, "toy__batch_scoring", "wait_for_features", ends_run=False)
+    mend(watch, "toy__batch_scoring", "score")
+    assert len(watch.subjects) == 1
+    mend(watch, "toy__drift_monitoring", "monitor")
+    assert len(watch.subjects) == 2
+
+
+def test_a_run_that_is_late_by_itself_is_an_incident_of_its_own(watch: Watch):
+    """Nothing before it has failed."""
+    late(watch, "toy__batch_scoring")
+    late(watch, "toy__drift_monitoring")
+
+    assert [incident.kind for incident in watch.incidents] == ["deadline missed"]
+    assert watch.incidents[0].parts == ("toy__batch_scoring", "toy__drift_monitoring")
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "kind"),
+    [
+        ("ingest", "DataError: no rows", "feed broken"),
+        ("ingest", "SourceError: no answer", "feed broken"),
+        ("ingest", "LakeError: disk full", "run failed"),
+        ("features", "DataError: no entity", "run failed"),
+    ],
+)
+def test_a_source_that_ingest_refuses_is_a_broken_feed(watch: Watch, task: str, error: str, kind: str):
+    """Other errors, and those of other tasks, are failed runs."""
+    fail(watch, "toy__feature_build", task, error)
+
+    assert watch.incidents[0].kind == kind
