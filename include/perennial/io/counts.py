@@ -1,0 +1,220 @@
+"""Rows counted in DuckDB into the bins and cells of a reference: what the drift measures compare.
+
+One query a column over Arrow memory, in one thread, so that sums add up in one order and the same rows give the same
+bits. Arrow gives each column its type first, numbers as float64 and everything else as text: so a reference and a day whose
+types differ are still counted by the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial.core import distances, drift, frames
+from perennial.core.daycounts import DayCounts
+from perennial.core.distances import Cells
+from perennial.core.drift import CategoricalCounts, Counts, Grid, Kind, NumericCounts, NumericProfile, Profile
+from perennial.core.metrics import FloatArray, IntArray
+
+VALUE, DAY = "value", "day"
+NULL, BELOW, ABOVE = -1, -2, -3  # codes of what is in no cell: NaN and null, and the infinities
+
+
+def profiles(rows: pa.Table, *, categorical: Sequence[str]) -> dict[str, Profile]:
+    """Return the reference counts of all columns of a table, with bins and cells cut on their own values.
+
+    Args:
+        rows: the reference's.
+        categorical: names that are read as text; others are where they hold no numbers.
+    """
+    with _connection() as connection:
+        return {name: _profile(connection, rows[name], name in categorical) for name in rows.column_names}
+
+
+def counted(
+    rows: pa.Table, reference: Mapping[str, Profile], *, categorical: Sequence[str] = ()
+) -> dict[str, Counts | Kind]:
+    """Return what the columns of a table hold, in the bins and cells of their reference.
+
+    A column that the reference does not have, or has as another kind, is not counted: its kind alone is said. One that the
+    reference has as categories is read as text; one that it has as numbers and that holds text stays text.
+
+    Args:
+        rows: of a day.
+        reference: by column, more than the table's or fewer.
+        categorical: names read as text of those that the reference does not have.
+    """
+    found: dict[str, Counts | Kind] = {}
+    with _connection() as connection:
+        for name in rows.column_names:
+            known = reference.get(name)
+            kind = kind_of(rows[name], categorical=name in categorical if known is None else known.kind == "categorical")
+            if known is None or known.kind != kind:
+                found[name] = kind
+            elif isinstance(known, NumericProfile):
+                found[name] = _numeric(connection, frames.numbers(rows[name]), known)
+            else:
+                found[name] = _texts(connection, rows[name])
+    return found
+
+
+def by_day(rows: pa.Table, reference: Mapping[str, Profile], *, day: IntArray) -> DayCounts:
+    """Return the counts of the reference's own columns by day, in its bins; `day` is each row's, in days since 1970."""
+    days = np.unique(day)
+    with _connection() as connection:
+        counts = {name: _by_day(connection, rows[name], each, day=day, days=days) for name, each in reference.items()}
+    return DayCounts(days.astype(np.int64), counts)
+
+
+def measured(reference: pa.ChunkedArray, current: pa.ChunkedArray, *, kind: Kind) -> float | None:
+    """Return the distance of two columns' own values, as Evidently measures it; None where a side has none.
+
+    Wasserstein of numbers, by the reference's standard deviation; Jensen-Shannon of texts. Nulls and infinite values
+    are left out.
+    """
+    if kind == "numeric":
+        sides = [numbers[np.isfinite(numbers)] for numbers in map(frames.numbers, (reference, current))]
+        return distances.wasserstein_of(*sides) if all(side.size for side in sides) else None
+    with _connection() as connection:
+        texts = [_texts(connection, side).counts for side in (reference, current)]
+    names = sorted({*texts[0], *texts[1]})
+    told = distances.jensen_shannon_of(*([side.get(name, 0) for name in names] for side in texts))
+    return None if told is None else told.value
+
+
+def kind_of(column: pa.ChunkedArray, *, categorical: bool) -> Kind:
+    """Return as what a column is counted: as categories where it is declared so, or holds no numbers."""
+    return "categorical" if categorical or not frames.is_numeric(column) else "numeric"
+
+
+@contextmanager
+def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"threads": 1}) as connection:
+        yield connection
+
+
+def _profile(connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray, categorical: bool) -> Profile:  # noqa: FBT001
+    if kind_of(column, categorical=categorical) == "categorical":
+        return drift.categories(_texts(connection, column))
+    values = frames.numbers(column)
+    finite = values[np.isfinite(values)]
+    edges = tuple(drift.edges(finite).tolist())
+    varies = finite.size > 0 and finite.min() < finite.max()  # rounding gives a constant a spread
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = float(finite.std()) if varies else 0.0
+    empty = NumericProfile(edges, (), 0, scale, drift.grid(finite), Cells((), (), (), (), ()))
+    found = _numeric(connection, values, empty)
+    return NumericProfile(edges, found.counts, found.nulls, scale, empty.grid, found.cells)
+
+
+def _numeric(connection: duckdb.DuckDBPyConnection, values: FloatArray, reference: NumericProfile) -> NumericCounts:
+    centre = _number(reference.grid.cuts[len(reference.grid.cuts) // 2] if reference.grid.cuts else 0.0)
+    connection.register("given", pa.table({VALUE: values}))
+    # Sums of what is left after the centre keep the digits of a column that varies little about a large number.
+    found = connection.sql(
+        f"select code, count(*) as rows, {centre} + sum({VALUE} - {centre}) / count(*) as mean, min({VALUE}) as least, "
+        f"max({VALUE}) as greatest from (select {_code(reference.grid)} as code, {VALUE} from given) "
+        "group by code order by code"
+    ).fetchnumpy()
+    codes, rows = np.asarray(found["code"], dtype=np.int64), np.asarray(found["rows"], dtype=np.int64)
+    counts = np.bincount(_bins(codes, reference), rows, len(reference.edges) + 2).astype(np.int64)
+    known, inside = codes != NULL, codes >= 0
+    ends = [np.asarray(found[name], dtype=np.float64) for name in ("least", "greatest")]
+    return NumericCounts(
+        counts=tuple(counts[:-1].tolist()),
+        nulls=int(counts[-1]),
+        cells=Cells(
+            tuple(codes[inside].tolist()), tuple(rows[inside].tolist()),
+            *(tuple(np.asarray(found[name])[inside].tolist()) for name in ("mean", "least", "greatest")),
+        ),
+        infinite=int(rows[known & ~inside].sum()),
+        least=float(ends[0][known].min()) if known.any() else None,
+        greatest=float(ends[1][known].max()) if known.any() else None,
+    )  # fmt: skip
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray) -> CategoricalCounts:
+    connection.register("given", pa.table({VALUE: _as_text(column)}))
+    found = dict(connection.sql(f"select {VALUE}, count(*) from given group by {VALUE}").fetchall())
+    nulls = int(found.pop(None, 0))
+    return CategoricalCounts(found, nulls)
+
+
+def _by_day(
+    connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray, reference: Profile, *, day: IntArray, days: IntArray
+) -> IntArray:
+    """Return the rows of each day in each bin, shape (days, bins); the last bin holds nulls."""
+    if isinstance(reference, NumericProfile):
+        connection.register("given", pa.table({VALUE: frames.numbers(column), DAY: day}))
+        code = _code(reference.grid)
+    else:
+        connection.register("given", pa.table({VALUE: _as_text(column), DAY: day}))
+        code = VALUE
+    found = connection.sql(f"select {DAY}, {code} as code, count(*) as rows from given group by all").to_arrow_table()
+    if isinstance(reference, NumericProfile):
+        size, bins = len(reference.edges) + 2, _bins(found["code"].to_numpy(), reference)
+    else:
+        size = len(reference.categories) + 2
+        places = {value: place for place, value in enumerate(reference.categories)} | {None: size - 1}
+        bins = np.array([places.get(value, size - 2) for value in found["code"].to_pylist()], dtype=np.int64)
+    flat = np.searchsorted(days, found[DAY].to_numpy()) * size + bins
+    counts = np.bincount(flat, found["rows"].to_numpy(), days.size * size)
+    return np.asarray(counts.reshape(days.size, size).astype(np.int64))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(column, pa.string())
+
+
+def _bins(codes: IntArray, reference: NumericProfile) -> IntArray:
+    """Return the bin of each code: that of its cell, the outer ones for infinite values, the last for nulls."""
+    last = len(reference.edges)
+    # A cell between two cuts lies in the bin that ends at the first edge from the upper cut on.
+    segment_bins = np.r_[np.searchsorted(reference.edges, reference.grid.cuts, side="left"), last].astype(np.int64)
+    bins = segment_bins[np.maximum(codes, 0) // reference.grid.parts]
+    for code, place in ((BELOW, 0), (ABOVE, last), (NULL, last + 1)):
+        bins = np.where(codes == code, place, bins)
+    return np.asarray(bins)
+
+
+def _code(grid: Grid) -> str:
+    """Return the SQL of a value's cell; comparisons in a tree, then arithmetic between two cuts."""
+    return (
+        f"(case when {VALUE} is null or isnan({VALUE}) then {NULL} when {VALUE} = '-inf'::double then {BELOW} "
+        f"when {VALUE} = 'inf'::double then {ABOVE} else {_tree(grid, 0, len(grid.cuts))} end)::smallint"
+    )
+
+
+def _tree(grid: Grid, first: int, last: int) -> str:
+    if first == last:
+        return _cell(grid, first)
+    middle = (first + last) // 2
+    return (
+        f"case when {VALUE} <= {_number(grid.cuts[middle])} then {_tree(grid, first, middle)} "
+        f"else {_tree(grid, middle + 1, last)} end"
+    )
+
+
+def _cell(grid: Grid, segment: int) -> str:
+    """Return the SQL of the cell within a segment; a segment too narrow or too wide to be cut is one cell."""
+    base = segment * grid.parts
+    if grid.parts == 1 or segment in {0, len(grid.cuts)}:
+        return str(base)
+    left, right = grid.cuts[segment - 1 : segment + 1]
+    with np.errstate(over="ignore", divide="ignore"):
+        width = np.float64(right) - np.float64(left)
+        rate = float(grid.parts / width)
+    if not (np.isfinite(width) and np.isfinite(rate) and rate > 0):
+        return str(base)
+    part = f"floor(({VALUE} - {_number(left)}) * {_number(rate)})::smallint"
+    return f"({base} + least({grid.parts - 1}, {part}))"
+
+
+def _number(value: float) -> str:
+    """Return a float as SQL, to the last bit: a bare literal would be read as a decimal first."""
+    return f"'{value!r}'::double"
