@@ -48,4 +48,3 @@ class DayCounts:
     def days_until(self, day: date) -> int:
         """Return how many days after the last of these a day lies; 1 is the next one, and the least there is."""
         return max(1, int(np.datetime64(day, "D").astype(np.int64) - self.days[-1]))
-

@@ -1,9 +1,9 @@
 """How far two samples lie apart, told from counts: a value, and the bounds within which the rows' own distance lies.
 
 Evidently's two measures: Wasserstein by the reference's standard deviation, and Jensen-Shannon with the natural
-logarithm, both over values that are there and finite. Counts say of each cell how many rows, their sum, the least and the
-greatest; what they leave open is how the rows of two samples lie among each other in the same cell. That opens the bounds, so
-that a limit outside them is decided by counts alone. `decided` says so; where it is not, the rows have to be asked.
+logarithm, both over values that are there and finite. Counts say of each cell how many rows, their mean, the least and
+the greatest; what they leave open is how the rows of two samples lie among each other in a cell. That opens the bounds,
+so that a limit outside them is decided by counts alone. `decided` says so; where it is not, the rows have to be asked.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ class _Aligned:
         right = np.maximum(*(spread(side.greatest, place, -np.inf) for place, side in enumerate(sides)))
         counts = [spread(side.counts, place, 0.0) for place, side in enumerate(sides)]
         means = [np.clip(spread(side.means, place, 0.0), left, right) for place, side in enumerate(sides)]
-        return cls(counts[0] / counts[0].sum(), counts[1] / counts[1].sum(), *means, left, right)
+        shares = [count / count.sum() for count in counts]
+        return cls(shares[0], shares[1], means[0], means[1], left, right)
 
     @property
     def largest(self) -> float:

@@ -32,7 +32,7 @@ ALWAYS_DRIFT = frozenset({"missing column"})
 
 @dataclass(frozen=True, slots=True)
 class Grid(Record):
-    """Where cells begin and end: `parts` cells of equal width between two neighbouring `cuts`, one cell outside of them.
+    """Where cells begin and end: `parts` cells of equal width between two neighbouring `cuts`, one on each side of all.
 
     A value x with `cuts[i-1] < x <= cuts[i]` lies in one of the cells `i * parts` and those after it.
     """
@@ -271,7 +271,9 @@ def from_json(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Profile]:
 
 
 def _profile(item: Mapping[str, Any]) -> Profile:
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in item.items() if key != "kind"}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in item.items() if key != "kind"
+    }
     if item["kind"] == "categorical":
         return CategoricalProfile(**fields)
     means = fields.pop("means", ())

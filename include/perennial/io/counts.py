@@ -1,14 +1,17 @@
 """Rows counted in DuckDB into the bins and cells of a reference: what the drift measures compare.
 
-One query a column over Arrow memory, in one thread, so that sums add up in one order and the same rows give the same
-bits. Arrow gives each column its type first, numbers as float64 and everything else as text: so a reference and a day whose
-types differ are still counted by the same values.
+One query a column over Arrow memory, each in one thread, so that sums add up in one order and the same rows give the same
+bits; several columns at once. Arrow gives each column its type first, numbers as float64 and everything else as text: so a reference and a day
+whose types differ are still counted by the same values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -21,6 +24,8 @@ from perennial.core.distances import Cells
 from perennial.core.drift import CategoricalCounts, Counts, Grid, Kind, NumericCounts, NumericProfile, Profile
 from perennial.core.metrics import FloatArray, IntArray
 
+Found = TypeVar("Found")
+AT_ONCE = 4  # each holds a column of its own
 VALUE, DAY = "value", "day"
 NULL, BELOW, ABOVE = -1, -2, -3  # codes of what is in no cell: NaN and null, and the infinities
 
@@ -32,8 +37,7 @@ def profiles(rows: pa.Table, *, categorical: Sequence[str]) -> dict[str, Profile
         rows: the reference's.
         categorical: names that are read as text; others are where they hold no numbers.
     """
-    with _connection() as connection:
-        return {name: _profile(connection, rows[name], name in categorical) for name in rows.column_names}
+    return _at_once({name: partial(_profile, rows[name], name in categorical) for name in rows.column_names})
 
 
 def counted(
@@ -41,8 +45,8 @@ def counted(
 ) -> dict[str, Counts | Kind]:
     """Return what the columns of a table hold, in the bins and cells of their reference.
 
-    A column that the reference does not have, or has as another kind, is not counted: its kind alone is said. One that the
-    reference has as categories is read as text; one that it has as numbers and that holds text stays text.
+    A column that the reference does not have, or has as another kind, is not counted: its kind alone is said. One that
+    the reference has as categories is read as text; one that it has as numbers and that holds text stays text.
 
     Args:
         rows: of a day.
@@ -50,25 +54,25 @@ def counted(
         categorical: names read as text of those that the reference does not have.
     """
     found: dict[str, Counts | Kind] = {}
-    with _connection() as connection:
-        for name in rows.column_names:
-            known = reference.get(name)
-            kind = kind_of(rows[name], categorical=name in categorical if known is None else known.kind == "categorical")
-            if known is None or known.kind != kind:
-                found[name] = kind
-            elif isinstance(known, NumericProfile):
-                found[name] = _numeric(connection, frames.numbers(rows[name]), known)
-            else:
-                found[name] = _texts(connection, rows[name])
-    return found
+    work: dict[str, Callable[[duckdb.DuckDBPyConnection], Counts]] = {}
+    for name in rows.column_names:
+        known = reference.get(name)
+        declared = name in categorical if known is None else known.kind == "categorical"
+        kind = kind_of(rows[name], categorical=declared)
+        if known is None or known.kind != kind:
+            found[name] = kind
+        elif isinstance(known, NumericProfile):
+            work[name] = partial(_numeric, frames.numbers(rows[name]), known)
+        else:
+            work[name] = partial(_texts, rows[name])
+    return found | _at_once(work)
 
 
 def by_day(rows: pa.Table, reference: Mapping[str, Profile], *, day: IntArray) -> DayCounts:
     """Return the counts of the reference's own columns by day, in its bins; `day` is each row's, in days since 1970."""
     days = np.unique(day)
-    with _connection() as connection:
-        counts = {name: _by_day(connection, rows[name], each, day=day, days=days) for name, each in reference.items()}
-    return DayCounts(days.astype(np.int64), counts)
+    work = {name: partial(_by_day, rows[name], each, day=day, days=days) for name, each in reference.items()}
+    return DayCounts(days.astype(np.int64), _at_once(work))
 
 
 def measured(reference: pa.ChunkedArray, current: pa.ChunkedArray, *, kind: Kind) -> float | None:
@@ -80,10 +84,10 @@ def measured(reference: pa.ChunkedArray, current: pa.ChunkedArray, *, kind: Kind
     if kind == "numeric":
         sides = [numbers[np.isfinite(numbers)] for numbers in map(frames.numbers, (reference, current))]
         return distances.wasserstein_of(*sides) if all(side.size for side in sides) else None
-    with _connection() as connection:
-        texts = [_texts(connection, side).counts for side in (reference, current)]
-    names = sorted({*texts[0], *texts[1]})
-    told = distances.jensen_shannon_of(*([side.get(name, 0) for name in names] for side in texts))
+    texts = _at_once({"reference": partial(_texts, reference), "current": partial(_texts, current)})
+    sides = [each.counts for each in texts.values()]
+    names = sorted({*sides[0], *sides[1]})
+    told = distances.jensen_shannon_of(*([side.get(name, 0) for name in names] for side in sides))
     return None if told is None else told.value
 
 
@@ -92,15 +96,25 @@ def kind_of(column: pa.ChunkedArray, *, categorical: bool) -> Kind:
     return "categorical" if categorical or not frames.is_numeric(column) else "numeric"
 
 
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"threads": 1}) as connection:
-        yield connection
+def _at_once(work: Mapping[str, Callable[[duckdb.DuckDBPyConnection], Found]]) -> dict[str, Found]:
+    """Return what each piece of work finds; as many at once as there are cores, and at most four."""
+    if not work:
+        return {}
+    with (
+        duckdb.connect(config={"threads": 1}) as database,  # a query runs in the thread that asks, and in no other
+        ThreadPoolExecutor(min(len(work), len(os.sched_getaffinity(0)), AT_ONCE)) as pool,
+    ):
+
+        def run(piece: Callable[[duckdb.DuckDBPyConnection], Found]) -> Found:
+            with database.cursor() as connection:
+                return piece(connection)
+
+        return dict(zip(work, pool.map(run, work.values()), strict=True))
 
 
-def _profile(connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray, categorical: bool) -> Profile:  # noqa: FBT001
+def _profile(column: pa.ChunkedArray, categorical: bool, connection: duckdb.DuckDBPyConnection) -> Profile:  # noqa: FBT001
     if kind_of(column, categorical=categorical) == "categorical":
-        return drift.categories(_texts(connection, column))
+        return drift.categories(_texts(column, connection))
     values = frames.numbers(column)
     finite = values[np.isfinite(values)]
     edges = tuple(drift.edges(finite).tolist())
@@ -108,11 +122,11 @@ def _profile(connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray, cat
     with np.errstate(over="ignore", invalid="ignore"):
         scale = float(finite.std()) if varies else 0.0
     empty = NumericProfile(edges, (), 0, scale, drift.grid(finite), Cells((), (), (), (), ()))
-    found = _numeric(connection, values, empty)
+    found = _numeric(values, empty, connection)
     return NumericProfile(edges, found.counts, found.nulls, scale, empty.grid, found.cells)
 
 
-def _numeric(connection: duckdb.DuckDBPyConnection, values: FloatArray, reference: NumericProfile) -> NumericCounts:
+def _numeric(values: FloatArray, reference: NumericProfile, connection: duckdb.DuckDBPyConnection) -> NumericCounts:
     centre = _number(reference.grid.cuts[len(reference.grid.cuts) // 2] if reference.grid.cuts else 0.0)
     connection.register("given", pa.table({VALUE: values}))
     # Sums of what is left after the centre keep the digits of a column that varies little about a large number.
@@ -138,7 +152,7 @@ def _numeric(connection: duckdb.DuckDBPyConnection, values: FloatArray, referenc
     )  # fmt: skip
 
 
-def _texts(connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray) -> CategoricalCounts:
+def _texts(column: pa.ChunkedArray, connection: duckdb.DuckDBPyConnection) -> CategoricalCounts:
     connection.register("given", pa.table({VALUE: _as_text(column)}))
     found = dict(connection.sql(f"select {VALUE}, count(*) from given group by {VALUE}").fetchall())
     nulls = int(found.pop(None, 0))
@@ -146,7 +160,7 @@ def _texts(connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray) -> Ca
 
 
 def _by_day(
-    connection: duckdb.DuckDBPyConnection, column: pa.ChunkedArray, reference: Profile, *, day: IntArray, days: IntArray
+    column: pa.ChunkedArray, reference: Profile, connection: duckdb.DuckDBPyConnection, *, day: IntArray, days: IntArray
 ) -> IntArray:
     """Return the rows of each day in each bin, shape (days, bins); the last bin holds nulls."""
     if isinstance(reference, NumericProfile):
