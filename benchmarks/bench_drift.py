@@ -1,7 +1,7 @@
 """Is the drift check faster than Evidently's, and does it decide the same?
 
 `make bench-drift`, or `.venv/bin/python -m benchmarks.bench_drift --rows 100000 --times 1`. Both judge a million rows
-of twenty columns against a reference of a million: ours has the stored profile, which is read as JSON, and Evidently the
+of twenty columns against a reference of a million: ours has the stored profile, which is read as JSON, Evidently the
 rows of both sides. Each runs in a process of its own, one after the other, and loading rows and libraries is not
 timed. Then both judge every pair of `benchmarks.drift_corpus` by the same measures, normed Wasserstein and
 Jensen-Shannon, on the same limit.

@@ -1,7 +1,7 @@
 """Do calm days raise alarms as rarely as declared, and is a shift found? Simulated days whose truth is known.
 
-`make bench-limits`, or `.venv/bin/python -m benchmarks.bench_limits --draws 20`. Each draw is a reference of its own and
-a week of days after it (`benchmarks.drift_worlds`). Calm days follow the reference's weekdays, season and moods: a
+`make bench-limits`, or `.venv/bin/python -m benchmarks.bench_limits --draws 20`. Each draw is a reference of its own
+and a week of days after it (`benchmarks.drift_worlds`). Calm days follow the reference's weekdays, season and moods: a
 feature that reaches its limit there, and a share of features that reaches the share's, are false alarms, and must be no
 more frequent than declared, within three standard errors over the draws (days and features of a draw hang together, so
 that draws are the unit). Beside them stands what the fixed limits of 0.1 and 0.25 do on the same days. On days on which

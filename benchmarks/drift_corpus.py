@@ -1,9 +1,9 @@
 """Pairs of columns, a reference and a day, on which two judges of drift are compared; the seed fixes them all.
 
-Each family is a way in which columns are hard: heavy tails, nulls, infinities, rare categories, dates as text, few whole
-numbers, other types on one side. A day is drawn like its reference and then moved, by so much that the rows' own
-distance comes to lie at a declared multiple of the limit: those of 0.9999 and 1.0001 are where a measure on counts would
-err. What can only be moved row by row is moved until one row more would cross the limit, and by that row.
+Each family is a way in which columns are hard: heavy tails, nulls, infinities, rare categories, dates as text, few
+whole numbers, other types on one side. A day is drawn like its reference and then moved, by so much that the rows' own
+distance comes to lie at a declared multiple of the limit: 0.9999 and 1.0001 are where a measure on counts would err.
+What can only be moved row by row is moved until one row more would cross the limit, and by that row.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -135,21 +136,22 @@ def _moved(family: str, draw: Draw, generator: np.random.Generator) -> Iterator[
     for multiple in MULTIPLES:
         rows = draw(generator, DAY)
         scale = float(np.nanstd(rows[np.isfinite(rows)])) or 1.0
-        for way, change in (("moved", _shifted), ("stretched", _stretched)):
+        for way, by in (("moved", _shifted), ("stretched", _stretched)):
             if multiple == 0 and way == "stretched":
                 continue
-            amount = _amount(reference, lambda size, by=change: by(rows, size * scale), multiple)
-            yield Pair(f"{family}, {way}", "numeric", reference, pa.chunked_array([change(rows, amount * scale)]))
+            change = partial(by, rows, scale)
+            amount = _amount(reference, change, multiple)
+            yield Pair(f"{family}, {way}", "numeric", reference, pa.chunked_array([change(amount)]))
 
 
-def _shifted(rows: Floats, amount: float) -> Floats:
-    return rows + amount
+def _shifted(rows: Floats, scale: float, amount: float) -> Floats:
+    return rows + scale * amount
 
 
-def _stretched(rows: Floats, amount: float) -> Floats:
+def _stretched(rows: Floats, scale: float, amount: float) -> Floats:
     """Return rows of which every fourth is moved, now up, now down."""
     found = rows.copy()
-    found[::4] += amount * np.where(np.arange(found[::4].size) % 2, 1.0, -1.0)
+    found[::4] += scale * amount * np.where(np.arange(found[::4].size) % 2, 1.0, -1.0)
     return found
 
 

@@ -18,7 +18,7 @@ METHODS = {"numeric": "wasserstein", "categorical": "jensenshannon"}
 def judged(
     reference: pd.DataFrame, current: pd.DataFrame, kinds: dict[str, Kind], method: str = ""
 ) -> dict[str, float]:
-    """Return Evidently's measure of each column by `ValueDrift`, its cheapest way; one that reaches the limit drifted."""
+    """Return Evidently's measure of each column, by `ValueDrift`, its cheapest way; at the limit it drifted."""
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 

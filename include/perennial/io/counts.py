@@ -1,8 +1,8 @@
 """Rows counted in DuckDB into the bins and cells of a reference: what the drift measures compare.
 
-One query a column over Arrow memory, each in one thread, so that sums add up in one order and the same rows give the same
-bits; several columns at once. Arrow gives each column its type first, numbers as float64 and everything else as text: so a reference and a day
-whose types differ are still counted by the same values.
+One query a column over Arrow memory, each in one thread, so that sums add up in one order and the same rows give the
+same bits; several columns at once. Arrow gives each column its type first, numbers as float64 and everything else as
+text: so a reference and a day whose types differ are still counted by the same values.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def measured(reference: pa.ChunkedArray, current: pa.ChunkedArray, *, kind: Kind
         sides = [numbers[np.isfinite(numbers)] for numbers in map(frames.numbers, (reference, current))]
         return distances.wasserstein_of(*sides) if all(side.size for side in sides) else None
     texts = _at_once({"reference": partial(_texts, reference), "current": partial(_texts, current)})
-    sides = [each.counts for each in texts.values()]
-    names = sorted({*sides[0], *sides[1]})
-    told = distances.jensen_shannon_of(*([side.get(name, 0) for name in names] for side in sides))
+    known, found = texts["reference"].counts, texts["current"].counts
+    names = sorted({*known, *found})
+    told = distances.jensen_shannon_of(*([side.get(name, 0) for name in names] for side in (known, found)))
     return None if told is None else told.value
 
 
