@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +61,7 @@ def side(who: str, folder: Path) -> None:
     """Judge the rows of a folder in this process, and print what it cost."""
     current = pq.read_table(folder / "current.parquet")
     if who == "ours":
-        before, start = peak(), time.perf_counter()
+        before, start, cores = peak(), time.perf_counter(), time.process_time()
         found = _ours(current, drift.from_json(json.loads((folder / "profile.json").read_text())))
     else:
         from benchmarks import drift_peer
@@ -69,9 +70,10 @@ def side(who: str, folder: Path) -> None:
             drift_peer.as_frame(pq.read_table(folder / f"{name}.parquet"), KINDS) for name in ("reference", "current")
         ]
         drift_peer.judged(*(frame.head(2000) for frame in frames), KINDS)  # what it imports late is not timed
-        before, start = peak(), time.perf_counter()
+        before, start, cores = peak(), time.perf_counter(), time.process_time()
         found = drift_peer.judged(*frames, KINDS) if who == "evidently" else drift_peer.preset(*frames, KINDS)
-    print(json.dumps({"seconds": time.perf_counter() - start, "peak": peak() - before, "found": found or {}}))
+    cost = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cores, "peak": peak() - before}
+    print(json.dumps(cost | {"found": found or {}}))
 
 
 def _ours(current: pa.Table, profiles: dict[str, Profile]) -> dict[str, float | None]:
@@ -83,8 +85,8 @@ def _ours(current: pa.Table, profiles: dict[str, Profile]) -> dict[str, float | 
     return {name: each.distance for name, each in judged.items()}
 
 
-def speed(rows: int, times: int) -> Iterator[Claim]:
-    """Yield what both sides cost, and how much faster ours is."""
+def speed(rows: int, times: int, *, preset: bool = True) -> Iterator[Claim]:
+    """Yield what both sides cost, and how much faster ours is; the preset, which takes minutes, once or not at all."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         reference = table(rows, seed=1, moved=0.0)
@@ -97,14 +99,14 @@ def speed(rows: int, times: int) -> Iterator[Claim]:
         section = f"{rows:,} rows x {len(KINDS)}"
         yield Claim(section, "the stored profile", f"{size:,.0f} KB")
         for turn in range(times):
-            costs = {who: _run(who, folder) for who in SIDES}
+            costs = {who: _run(who, folder) for who in (SIDES if preset and turn == 0 else SIDES[:2])}
             for who, cost in costs.items():
-                told = f"{cost['seconds']:.2f} s, {cost['peak']:,.0f} MB"
+                told = f"{cost['seconds']:.2f} s, {cost['cpu']:.2f} s of cores, {cost['peak']:,.0f} MB"
                 yield Claim(section, f"{turn + 1}: {NAMES[who]}", told)
-            ratio = min(costs[who]["seconds"] for who in SIDES[1:]) / costs["ours"]["seconds"]
-            yield Claim(
-                section, f"{turn + 1}: ours is faster by", f"{ratio:.0f}x", f"at least {FASTER}x", ratio >= FASTER
-            )
+            for who in list(costs)[1:]:
+                ratio = costs[who]["seconds"] / costs["ours"]["seconds"]
+                figure = f"{turn + 1}: ours is faster than {NAMES[who]}"
+                yield Claim(section, figure, f"{ratio:.0f}x", f"at least {FASTER}x", ratio >= FASTER)
             other = sum(
                 (costs["ours"]["found"][each] >= LIMIT) != (value >= LIMIT)
                 for each, value in costs["evidently"]["found"].items()
@@ -115,7 +117,7 @@ def speed(rows: int, times: int) -> Iterator[Claim]:
 NAMES = {"ours": "ours", "evidently": "Evidently, a ValueDrift a column", "preset": "Evidently, DataDriftPreset"}
 
 
-def _run(who: str, folder: Path) -> dict[str, object]:
+def _run(who: str, folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.bench_drift", "--side", who, "--folder", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -187,13 +189,16 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--part", choices=("speed", "corpus"))
+    parser.add_argument("--without-preset", action="store_true")
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.side:
         side(options.side, options.folder)
         return 0
-    claims = [] if options.part == "corpus" else [*speed(options.rows, options.times)]
+    claims = (
+        [] if options.part == "corpus" else [*speed(options.rows, options.times, preset=not options.without_preset)]
+    )
     return show([*claims, *([] if options.part == "speed" else agreements())])
 
 

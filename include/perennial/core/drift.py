@@ -23,8 +23,9 @@ FloatArray = NDArray[np.float64]
 Kind = Literal["numeric", "categorical"]
 
 BINS = 10
-CUTS = (0.0001, 0.001, 0.01, 0.05, 0.95, 0.99, 0.999, 0.9999)
-PARTS = 24
+TAILS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+PARTS = 128
+OUTSIDE = 0.001  # share of the rows on each side of the strips
 MOST_CATEGORIES = 50
 NAMED = 3
 ALWAYS_DRIFT = frozenset({"missing column"})
@@ -32,13 +33,17 @@ ALWAYS_DRIFT = frozenset({"missing column"})
 
 @dataclass(frozen=True, slots=True)
 class Grid(Record):
-    """Where cells begin and end: `parts` cells of equal width between two neighbouring `cuts`, one on each side of all.
+    """What cuts values into cells: the segments between `cuts`, and `parts` strips of equal width across all of them.
 
-    A value x with `cuts[i-1] < x <= cuts[i]` lies in one of the cells `i * parts` and those after it.
+    A value x is in the segment i with `cuts[i-1] < x <= cuts[i]`, and in the strip `floor((x - low) * rate)`, within 0
+    and `parts - 1`; its cell is `i * parts + strip`. With a rate of 0 there is one strip. So cells are narrow where
+    many rows lie, by the cuts, and where the column is wide, by the strips.
     """
 
     cuts: tuple[float, ...]
-    parts: int
+    parts: int = 1
+    low: float = 0.0
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +154,22 @@ def edges(finite: FloatArray) -> FloatArray:
     if not finite.size:
         return finite
     inner = np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1])
-    return np.unique(np.r_[np.nextafter(finite.min(), -np.inf), inner, finite.max()])
+    with np.errstate(over="ignore"):  # below the smallest number there is lies only the infinite one
+        below = np.nextafter(finite.min(), -np.inf)
+    return np.unique(np.r_[below, inner, finite.max()])
 
 
 def grid(finite: FloatArray) -> Grid:
-    """Return the cells of a reference: 24 between two edges or quantiles, which lie close in the tails."""
+    """Return the cells of a reference: cuts at its edges and quantiles in the tails, and 128 strips between these."""
     if not finite.size:
-        return Grid((), 1)
-    return Grid(tuple(np.unique(np.r_[edges(finite), np.quantile(finite, CUTS)]).tolist()), PARTS)
+        return Grid(())
+    lower, upper = np.quantile(finite, TAILS), np.quantile(finite, 1 - np.array(TAILS))
+    cuts = tuple(np.unique(np.r_[edges(finite), lower, upper]).tolist())
+    low, high = lower[TAILS.index(OUTSIDE)], upper[TAILS.index(OUTSIDE)]
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        rate = float(PARTS / (high - low))
+    # Of numbers too close or too far apart for a rate, the cuts alone make the cells.
+    return Grid(cuts, PARTS, float(low), rate) if np.isfinite(rate) and rate > 0 else Grid(cuts)
 
 
 def categories(found: CategoricalCounts) -> CategoricalProfile:
@@ -278,8 +291,8 @@ def _profile(item: Mapping[str, Any]) -> Profile:
         return CategoricalProfile(**fields)
     means = fields.pop("means", ())
     if "cells" not in fields:
-        return NumericProfile(**fields, grid=Grid(fields["edges"], 1), cells=_bins_as_cells(fields, means))
-    fields["grid"] = Grid(tuple(item["grid"]["cuts"]), item["grid"]["parts"])
+        return NumericProfile(**fields, grid=Grid(fields["edges"]), cells=_bins_as_cells(fields, means))
+    fields["grid"] = Grid(**item["grid"] | {"cuts": tuple(item["grid"]["cuts"])})
     fields["cells"] = Cells(**{key: tuple(value) for key, value in item["cells"].items()})
     return NumericProfile(**fields)
 

@@ -27,7 +27,7 @@ from perennial.core.metrics import FloatArray, IntArray
 Found = TypeVar("Found")
 AT_ONCE = 4  # each holds a column of its own
 VALUE, DAY = "value", "day"
-NULL, BELOW, ABOVE = -1, -2, -3  # codes of what is in no cell: NaN and null, and the infinities
+NULL, BELOW, ABOVE = -1, -2, -3  # segments of what is in no cell: NaN (null is one, too), and the infinities
 
 
 def profiles(rows: pa.Table, *, categorical: Sequence[str]) -> dict[str, Profile]:
@@ -137,7 +137,7 @@ def _numeric(values: FloatArray, reference: NumericProfile, connection: duckdb.D
     ).fetchnumpy()
     codes, rows = np.asarray(found["code"], dtype=np.int64), np.asarray(found["rows"], dtype=np.int64)
     counts = np.bincount(_bins(codes, reference), rows, len(reference.edges) + 2).astype(np.int64)
-    known, inside = codes != NULL, codes >= 0
+    known, inside = codes // reference.grid.parts != NULL, codes >= 0
     ends = [np.asarray(found[name], dtype=np.float64) for name in ("least", "greatest")]
     return NumericCounts(
         counts=tuple(counts[:-1].tolist()),
@@ -190,43 +190,34 @@ def _bins(codes: IntArray, reference: NumericProfile) -> IntArray:
     last = len(reference.edges)
     # A cell between two cuts lies in the bin that ends at the first edge from the upper cut on.
     segment_bins = np.r_[np.searchsorted(reference.edges, reference.grid.cuts, side="left"), last].astype(np.int64)
-    bins = segment_bins[np.maximum(codes, 0) // reference.grid.parts]
-    for code, place in ((BELOW, 0), (ABOVE, last), (NULL, last + 1)):
-        bins = np.where(codes == code, place, bins)
+    segments = codes // reference.grid.parts
+    bins = segment_bins[np.maximum(segments, 0)]
+    for segment, place in ((BELOW, 0), (ABOVE, last), (NULL, last + 1)):
+        bins = np.where(segments == segment, place, bins)
     return np.asarray(bins)
 
 
 def _code(grid: Grid) -> str:
-    """Return the SQL of a value's cell; comparisons in a tree, then arithmetic between two cuts."""
-    return (
-        f"(case when {VALUE} is null or isnan({VALUE}) then {NULL} when {VALUE} = '-inf'::double then {BELOW} "
-        f"when {VALUE} = 'inf'::double then {ABOVE} else {_tree(grid, 0, len(grid.cuts))} end)::smallint"
-    )
+    """Return the SQL of a value's cell, below zero where it is in none: a tree of comparisons and a multiplication."""
+    segment = _tree(grid, 0, len(grid.cuts))
+    if grid.rate == 0:
+        return f"({segment}) * {grid.parts}"
+    strip = f"floor(({VALUE} - {_number(grid.low)}) * {_number(grid.rate)})"
+    return f"({segment}) * {grid.parts} + least({grid.parts - 1}, greatest(0, {strip}))::smallint"
 
 
 def _tree(grid: Grid, first: int, last: int) -> str:
-    if first == last:
-        return _cell(grid, first)
-    middle = (first + last) // 2
-    return (
-        f"case when {VALUE} <= {_number(grid.cuts[middle])} then {_tree(grid, first, middle)} "
-        f"else {_tree(grid, middle + 1, last)} end"
-    )
-
-
-def _cell(grid: Grid, segment: int) -> str:
-    """Return the SQL of the cell within a segment; a segment too narrow or too wide to be cut is one cell."""
-    base = segment * grid.parts
-    if grid.parts == 1 or segment in {0, len(grid.cuts)}:
-        return str(base)
-    left, right = grid.cuts[segment - 1 : segment + 1]
-    with np.errstate(over="ignore", divide="ignore"):
-        width = np.float64(right) - np.float64(left)
-        rate = float(grid.parts / width)
-    if not (np.isfinite(width) and np.isfinite(rate) and rate > 0):
-        return str(base)
-    part = f"floor(({VALUE} - {_number(left)}) * {_number(rate)})::smallint"
-    return f"({base} + least({grid.parts - 1}, {part}))"
+    """Return the SQL of a value's segment; to DuckDB NaN is above all numbers, so the last one sees it."""
+    if first < last:
+        middle = (first + last) // 2
+        lower, upper = _tree(grid, first, middle), _tree(grid, middle + 1, last)
+        return f"case when {VALUE} <= {_number(grid.cuts[middle])} then {lower} else {upper} end"
+    cell = f"{first}::smallint"
+    if first == len(grid.cuts):
+        cell = f"case when isnan({VALUE}) then {NULL} when {VALUE} = 'inf'::double then {ABOVE} else {cell} end"
+    if first == 0:
+        cell = f"case when {VALUE} = '-inf'::double then {BELOW} else {cell} end"
+    return cell
 
 
 def _number(value: float) -> str:
