@@ -3,7 +3,8 @@
 `make bench-drift`, or `.venv/bin/python -m benchmarks.bench_drift --rows 100000 --times 1`. Both judge a million rows
 of twenty columns against a reference of a million: ours has the stored profile, which is read as JSON, Evidently the
 rows of both sides. Each runs in a process of its own, one after the other, and loading rows and libraries is not
-timed. Then both judge every pair of `benchmarks.drift_corpus` by the same measures, normed Wasserstein and
+timed. Evidently is timed twice: with the report its guides show (`DataDriftPreset`), which the claim is about, and with
+nothing but a `ValueDrift` a column. Then both judge every pair of `benchmarks.drift_corpus` by the same measures, normed Wasserstein and
 Jensen-Shannon, on the same limit.
 """
 
@@ -30,7 +31,7 @@ from perennial.io import counts
 from benchmarks.claims import Claim, peak, show
 from benchmarks.drift_corpus import LIMIT, Kind, Pair, pairs
 
-FASTER = 40
+FASTER = {"preset": 40, "evidently": 10}  # its report, and the least with which it can be made to judge
 NUMBERS, TEXTS = 15, 5
 KINDS: dict[str, Kind] = {f"number_{place}": "numeric" for place in range(NUMBERS)}
 KINDS |= {f"text_{place}": "categorical" for place in range(TEXTS)}
@@ -106,7 +107,8 @@ def speed(rows: int, times: int, *, preset: bool = True) -> Iterator[Claim]:
             for who in list(costs)[1:]:
                 ratio = costs[who]["seconds"] / costs["ours"]["seconds"]
                 figure = f"{turn + 1}: ours is faster than {NAMES[who]}"
-                yield Claim(section, figure, f"{ratio:.0f}x", f"at least {FASTER}x", ratio >= FASTER)
+                least = FASTER[who]
+                yield Claim(section, figure, f"{ratio:.0f}x", f"at least {least}x", ratio >= least)
             other = sum(
                 (costs["ours"]["found"][each] >= LIMIT) != (value >= LIMIT)
                 for each, value in costs["evidently"]["found"].items()
