@@ -3,9 +3,9 @@
 `make bench-drift`, or `.venv/bin/python -m benchmarks.bench_drift --rows 100000 --times 1`. Both judge a million rows
 of twenty columns against a reference of a million: ours has the stored profile, which is read as JSON, Evidently the
 rows of both sides. Each runs in a process of its own, one after the other, and loading rows and libraries is not
-timed. Evidently is timed twice: with the report its guides show (`DataDriftPreset`), which the claim is about, and with
-nothing but a `ValueDrift` a column. Then both judge every pair of `benchmarks.drift_corpus` by the same measures, normed Wasserstein and
-Jensen-Shannon, on the same limit.
+timed. Evidently is timed twice: with the report its guides show (`DataDriftPreset`), which the claim is about, and
+with nothing but a `ValueDrift` a column. Then both judge every pair of `benchmarks.drift_corpus` by the same measures,
+normed Wasserstein and Jensen-Shannon, on the same limit.
 """
 
 from __future__ import annotations
