@@ -235,6 +235,7 @@ class Monitoring(Strict):
     psi_limit: Annotated[float, Field(gt=0)] | Literal["calibrated"] = FIXED["psi_limit"]
     drifted_share_limit: Annotated[float, Field(gt=0, le=1)] | Literal["calibrated"] = FIXED["drifted_share_limit"]
     score_psi_limit: Annotated[float, Field(gt=0)] | Literal["calibrated"] = FIXED["score_psi_limit"]
+    distance_limit: Annotated[float, Field(gt=0, description="of the distance told beside the PSI")] = 0.1
     false_alarms: Annotated[float, Field(ge=0.001, le=0.2, description="of a calibrated limit and calm day")] = 0.01
     min_rows: Annotated[int, Field(ge=1)] = 200
     performance: Performance

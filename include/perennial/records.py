@@ -253,7 +253,16 @@ class ScoreRecord(Record):
 class ColumnDrift(Record):
     """One column's current distribution against its reference; the measures are None where they have no meaning.
 
-    `limit` is the PSI at which it counts as drifted; None where it was not measured, and in records of before.
+    Attributes:
+        column: its name.
+        verdict: by its PSI and what it holds.
+        psi: on counts.
+        distance: Wasserstein or Jensen-Shannon, told beside the PSI.
+        measure: which of them.
+        detail: what else is to be said.
+        limit: the PSI at which it counts as drifted; None where it was not measured, and in records of before.
+        distance_limit: what the distance is held against; None where its side is not known, and in records of before.
+        exact: whether the distance is that of the rows themselves, since counts did not tell its side of the limit.
     """
 
     column: str
@@ -263,6 +272,15 @@ class ColumnDrift(Record):
     measure: Literal["wasserstein", "jensen-shannon"]
     detail: str = ""
     limit: float | None = None
+    distance_limit: float | None = None
+    exact: bool = False
+
+    @property
+    def far(self) -> bool | None:
+        """Tell whether the distance reaches its limit; None where that is not known. It decides nothing by itself."""
+        if self.distance is None or self.distance_limit is None:
+            return None
+        return self.distance >= self.distance_limit
 
 
 @dataclass(frozen=True, slots=True)

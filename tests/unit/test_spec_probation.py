@@ -56,7 +56,7 @@ def test_a_spec_without_the_key_keeps_its_fingerprint():
 def _hashed(case) -> str:
     """Return the text that the fingerprint is made of."""
     import hashlib
-    import unittest.mock as mock
+    from unittest import mock
 
     seen = []
     real = hashlib.sha256

@@ -193,6 +193,8 @@ class World:
         self.adapters.broken.mended = True
         name = self.adapters.broken.source.name
         ingest.run_days(self.case, name, days, self.adapters, run=RUN)
+        for day in days:  # what was not read at all, since the broken source came first
+            ingest.run(self.case, day, self.adapters, run=RUN)
         features.run_days(self.case, days, self.adapters, run=RUN)
         score.run_days(self.case, days, self.adapters, run=RUN)
 
