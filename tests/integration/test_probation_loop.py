@@ -1,0 +1,126 @@
+"""A probation on the real things: a champion that is really worse is rolled back in the days that were foreseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import toy
+from perennial import probations, supervising
+from perennial.adapters import Adapters
+from perennial.core import probation as arithmetic
+from perennial.io.warehouse import Asked
+from perennial.records import Window
+from perennial.spec import UseCase
+from perennial.stages import audit, evaluate, forget, maintain, probation, promote, score, tell, train
+
+pytestmark = pytest.mark.integration
+NOW = datetime(2026, 9, 1, tzinfo=UTC)
+TODAY = toy.FIRST + timedelta(days=70)  # as of which both champions are trained
+LOSS, LONGEST = 0.05, 45
+GOOD = {"name": "good", "estimator": "sklearn.linear_model.LogisticRegression"}
+# So much regularised that it says nearly the same of everybody: a worse model, honestly measured.
+WORSE = {**GOOD, "name": "worse", "params": {"C": 1e-5}}
+
+
+@dataclass
+class Shop:
+    """A shop of 200 customers whose champion 2 is on probation against 1."""
+
+    case: UseCase
+    adapters: Adapters
+
+    def day(self, day: date) -> supervising.Watched:
+        """Score a day and watch the probation, as the two daily DAGs do."""
+        score.run(self.case, day, self.adapters, run=f"score {day}")
+        return supervising.run(self.case, day, self.adapters, run=f"watch {day}", now=NOW)
+
+    def promoted(self, candidate: dict[str, Any], folder: Path) -> UseCase:
+        """Train a candidate, hold it against the gates, and promote it."""
+        case = declared(folder / candidate["name"], candidates=[candidate])
+        version = train.run(case, TODAY, self.adapters, run="test").version
+        evaluate.run(case, self.adapters, version=version, now=NOW, who="ada", run="test")
+        promote.run(case, version, self.adapters, who="ada", reason="passed", now=NOW)
+        return case
+
+
+def declared(folder: Path, *, candidates: list[dict[str, Any]]) -> UseCase:
+    """Return the use case with a probation."""
+    spec = toy.spec(
+        training__candidates=candidates, training__window_days=50, training__holdout_days=20,
+        probation={"metric": "log_loss", "loss": LOSS, "days": LONGEST},
+    )  # fmt: skip
+    return toy.shop(folder, declared=spec)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Return a shop with snapshots of 110 days, whose second champion is worse."""
+    folder = tmp_path_factory.mktemp("trying")
+    case, adapters = declared(folder / "first", candidates=[GOOD]), toy.adapters(folder / "home")
+    orders = toy.order_rows(125, customers=200)
+    of_day = pc.cast(orders["ordered_at"], pa.date32())
+    lived = [toy.FIRST + timedelta(days=offset) for offset in range(125)]
+    rows = {day: orders.filter(pc.equal(of_day, day)) for day in lived}
+    adapters.lake.write_days(case.raw_table("orders"), rows, metadata={})
+    adapters.lake.write_day(case.raw_table("customers"), toy.FIRST, toy.customer_rows(200), metadata={})
+    days = tuple(lived[12:120])
+    (found,) = adapters.warehouse.compute_features(
+        case, [Asked(days, days[-1])], pins=adapters.warehouse.pins(case)
+    )  # fmt: skip
+    snapshots = {day: found.filter(pc.equal(found["day"], day)) for day in days}
+    adapters.lake.write_days(case.features_table, snapshots, metadata={})
+    made = Shop(case, adapters)
+    made.promoted(GOOD, folder)
+    score.run(case, TODAY, adapters, run="before")
+    made.case = made.promoted(WORSE, folder)
+    yield made
+
+
+def test_a_worse_champion_is_rolled_back_within_the_days_foreseen(shop: Shop):
+    """By the labels, in the ledger whose chain holds, mailed once; the shadow stays and the daily look falls silent."""
+    ledger, lake = shop.adapters.ledger, shop.adapters.lake
+    found = probations.running("shop", ledger)
+    sides = probation._Sides.of(shop.case, shop.adapters, found)
+    before = probation._paired(shop.case, sides.holdout, shop.adapters, found)
+    foreseen = arithmetic.foreseen_days(before, terms=found.declared.terms)
+    start = found.declared.start
+    assert start == TODAY + timedelta(days=1)
+
+    for offset in range(LONGEST):
+        watched = shop.day(start + timedelta(days=offset))
+        print(offset + 1, foreseen, watched.told(), watched.look and watched.look.estimates)
+        if watched.rolled_back is not None:
+            break
+    mails: list[Any] = []
+    links = tell.Links("run", "models")
+    for _ in range(2):
+        tell.run(shop.case, shop.adapters, deliver=mails.append, links=links, now=NOW)
+
+    assert foreseen is not None
+    assert watched.look.by == "matured labels"
+    assert offset + 1 <= foreseen
+    assert ledger.champion("shop") == shop.adapters.registry.aliases("shop")["champion"] == "1"
+    assert [mail.subject for mail in mails] == ["[Perennial] shop: rolled back to version 1"]
+    assert lake.days(shop.case.shadow_table) == tuple(Window(start, start + timedelta(days=offset + 1)).days())
+    assert shop.day(start + timedelta(days=offset + 1)).told() == "no probation is on"
+    assert audit.run(shop.adapters).faults == ()
+
+
+def test_the_shadow_is_maintained_and_forgotten_like_the_scores(shop: Shop):
+    """A vacuum looks at it, and nobody who is forgotten stays in it."""
+    shadow = shop.case.shadow_table
+    customer = str(shop.adapters.lake.read(shadow, Window.of_day(TODAY + timedelta(days=1)))["customer"][0])
+    freed = maintain.run(shop.case, shop.adapters, dry_run=True)
+    record = forget.run(shop.case, customer, shop.adapters, who="ada", reason="asked", now=NOW)
+
+    assert shadow in {each.table for each in freed}
+    assert record.rows[shadow] > 0
+    left = shop.adapters.lake.dataset(shadow).to_table(columns=["customer"])["customer"]
+    assert customer not in {str(each) for each in left.unique().to_pylist()}
