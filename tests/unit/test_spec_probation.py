@@ -48,7 +48,7 @@ NUMBER = {
 def test_numbers_have_errors_of_their_own(metric):
     """Log loss is none of them."""
     assert make_case(probation={**GOOD, "metric": metric}, **NUMBER).probation.metric == metric
-    with pytest.raises(ValidationError, match="does not fit label.kind 'number'"):
+    with pytest.raises(ValidationError, match=r"does not fit label.kind 'number'"):
         make_case(probation=GOOD, **NUMBER)
 
 

@@ -130,7 +130,8 @@ def _looked(case: UseCase, day: date, adapters: Adapters, found: Running) -> Pro
     """Return the look: matured labels decide before the estimate, which decides only where it is sure."""
     declared, sides = found.declared, _Sides.of(case, adapters, found)
     scored, missing = _scored(case, day, adapters, found)
-    labels = _by_labels(case, day, adapters, found, scored=scored, sides=sides)
+    before = NOTHING if sides.holdout is None else _paired(case, sides.holdout, adapters, found)
+    labels = _by_labels(case, day, adapters, found, scored=scored, before=before)
     estimates = _at_once(case, sides, scored)
     verdict, by, reason = labels.verdict, "matured labels" if labels.verdict == "decayed" else None, labels.reason
     if verdict == "going on" and estimates is not None:
@@ -142,7 +143,9 @@ def _looked(case: UseCase, day: date, adapters: Adapters, found: Running) -> Pro
         case=case.name, day=day, new=found.new, former=found.former, crowning=found.crowning.id,
         metric=declared.metric, start=declared.start, length=found.length, verdict=verdict, by=by,
         reason=f"On probation by {declared.metric} against version {found.former}. {reason}",
-        labels=labels, estimates=estimates, missing_since=missing, notes=tuple(sides.notes),
+        labels=labels, estimates=estimates,
+        foreseen_days=probation.foreseen_days(before, terms=declared.terms), missing_since=missing,
+        notes=tuple(sides.notes),
     )  # fmt: skip
 
 
@@ -178,7 +181,7 @@ def _scores(
 
 
 def _by_labels(
-    case: UseCase, day: date, adapters: Adapters, found: Running, *, scored: pa.Table, sides: _Sides
+    case: UseCase, day: date, adapters: Adapters, found: Running, *, scored: pa.Table, before: Paired
 ) -> ProbationRecord:
     """Return the look at the labels that have matured by `day`, and not behind the day that ends the probation."""
     terms = found.declared.terms
@@ -190,7 +193,6 @@ def _by_labels(
     paired = _paired(case, rows, adapters, found)
     last = probation.last_day(paired, terms)
     end = _number(through) if last is None else min(last, _number(through))
-    before = NOTHING if sides.holdout is None else _paired(case, sides.holdout, adapters, found)
     return probation.look(paired, before, terms=terms, start=_number(found.declared.start), through=end)
 
 

@@ -165,7 +165,7 @@ def test_a_version_that_failed_its_probation_is_not_promoted_again(bad: World):
     """Its gates have not seen why."""
     watch(bad)
 
-    with pytest.raises(RefusedError, match="probation rolled it back at .* On probation by log_loss"):
+    with pytest.raises(RefusedError, match=r"probation rolled it back at .* On probation by log_loss"):
         promote.run(bad.case, "2", bad.adapters, who="ada", reason="again", now=NOW)
 
 
