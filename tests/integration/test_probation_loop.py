@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,8 +15,10 @@ import pytest
 import toy
 from perennial import probations, supervising
 from perennial.adapters import Adapters
+from perennial.cli import main
 from perennial.io.warehouse import Asked
 from perennial.records import Window
+from perennial.settings import load_settings
 from perennial.spec import UseCase
 from perennial.stages import audit, evaluate, forget, maintain, promote, score, tell, train
 
@@ -31,6 +35,7 @@ WORSE = {**GOOD, "name": "worse", "params": {"C": 3e-4}}
 class Shop:
     """A shop of 400 customers whose champion 2 is on probation against 1."""
 
+    folder: Path
     case: UseCase
     adapters: Adapters
 
@@ -74,11 +79,36 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     )  # fmt: skip
     snapshots = {day: found.filter(pc.equal(found["day"], day)) for day in days}
     adapters.lake.write_days(case.features_table, snapshots, metadata={})
-    made = Shop(case, adapters)
+    made = Shop(folder, case, adapters)
     made.promoted(GOOD, folder)
     score.run(case, TODAY, adapters, run="before")
     made.case = made.promoted(WORSE, folder)
     return made
+
+
+def test_the_command_line_says_how_a_probation_stands(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """JSON, and nothing changes; with --apply what follows is done, and on the first day nothing does."""
+    first = str(TODAY + timedelta(days=1))
+    score.run(shop.case, TODAY + timedelta(days=1), shop.adapters, run="first")
+    monkeypatch.setenv("PERENNIAL_HOME", str(shop.folder / "home"))
+    monkeypatch.setenv("PERENNIAL_USE_CASES", str(shop.folder / WORSE["name"]))
+    load_settings.cache_clear()
+    before = shop.adapters.ledger.history("shop", limit=None)
+    shown = []
+    for more in ((), ("--apply",)):
+        monkeypatch.setattr(sys, "argv", ["perennial", "probation", "shop", first, *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        shown.append(capsys.readouterr().out)
+    load_settings.cache_clear()
+
+    found = json.loads(shown[0])
+    assert (found["new"], found["former"], found["verdict"], found["start"]) == ("2", "1", "going on", first)
+    assert "shop: version 2 on probation, going on: On probation by log_loss against version 1." in shown[1]
+    assert shop.adapters.ledger.history("shop", limit=None) == before
 
 
 def test_a_worse_champion_is_rolled_back_within_the_days_foreseen(shop: Shop):

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import probations
+from perennial import carding, probations
 from perennial.core import estimation, frames, pipelines, probation
 from perennial.core.estimation import Expected, Rows
 from perennial.core.metrics import FloatArray, Scored
@@ -70,6 +70,7 @@ def run(
         log.warning("%s of %s: %s", case.name, day, note)
     if enters and made.verdict == "survived":
         probations.survive(found, adapters.ledger, day=day, reason=made.reason, now=now, run=run)
+        carding.keep(case.name, found.new, adapters, case=case)
     return made
 
 
