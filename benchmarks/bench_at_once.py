@@ -1,10 +1,10 @@
 """How often does the estimate before labels roll a new champion back that is no worse?
 
-`make bench-at_once`, or `.venv/bin/python -m benchmarks.bench_at_once --draws 20 --every 3`. The worlds of
+`make bench-at_once`, or `.venv/bin/python -m benchmarks.bench_at_once --draws 20`. The worlds of
 `bench_probation`: both champions err alike, each is calibrated again on the days before the promotion, and the newest
-day is asked on each look, with the intervals and the worlds that the stage draws. It must be as rare as the probation
-states, within three standard errors of the count, also for losses so small that only the intervals hold it back.
-Slow: a look takes about a second and a half.
+day is asked on each look, as the stage asks it: intervals, worlds and days in a row. It must be as rare as is stated,
+within three standard errors of the count, also for losses so small that only the intervals hold it back.
+Slow: a look takes a second and a half, half an hour a kind.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from perennial.core import estimation
 from perennial.core.estimation import Expected, Rows
 from perennial.core.metrics import Scored
+from perennial.stages.probation import IN_A_ROW
 
 from benchmarks.claims import Claim, show
 from benchmarks.gate_worlds import View
@@ -35,13 +36,16 @@ def rolled_back(kind: Trial, *, seed: int, every: int) -> set[float]:
     """Return the declared losses at which a probation of sixty days would be ended by some look."""
     first, second = kind.world.scores(kind.view, kind.view, seed=seed)
     before = first.day <= kind.before - 1
-    known, found = (first.on(before), second.on(before)), set()
+    known, found, row = (first.on(before), second.on(before)), set(), dict.fromkeys(LOSSES, 0)
     for day in range(kind.start, kind.through + 1, every):
         today = first.day == day
         new, former = (
             _expected(side.on(today), holdout) for side, holdout in zip((first, second), known, strict=True)
         )  # fmt: skip
-        found |= {loss for loss in LOSSES if estimation.surely_worse(new, former, metric=METRIC, loss=loss)}
+        for loss in LOSSES:
+            worse = estimation.surely_worse(new, former, metric=METRIC, loss=loss)
+            row[loss] = row[loss] + 1 if worse else 0
+        found |= {loss for loss, days in row.items() if days >= IN_A_ROW}
     return found
 
 
@@ -68,7 +72,7 @@ def main() -> int:
     """Print the table; 1 where a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--every", type=int, default=3)
+    parser.add_argument("--every", type=int, default=1)
     given = parser.parse_args()
     return show(measure(given.draws, given.every))
 
