@@ -124,6 +124,8 @@ class ProbationLook(Record):
         labels: the look at the matured labels.
         estimates: the metric that is expected of the new and of the former champion on the newest day; None where it
             cannot be told.
+        foreseen_days: after how many days the declared loss will probably be found, as the gates' holdout tells; None
+            where it tells nothing, or it would take longer than a year.
         missing_since: the first day that the new champion has scored and the former one has not; None where none is.
         notes: what could not be looked at, and why.
     """
@@ -141,6 +143,7 @@ class ProbationLook(Record):
     reason: str
     labels: ProbationRecord
     estimates: tuple[Expected, Expected] | None
+    foreseen_days: int | None
     missing_since: date | None
     notes: tuple[str, ...] = ()
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
-from conftest import DAY, Calls
 from perennial.errors import MailError, RefusedError
 from perennial.io.ledger import Entry
 from perennial.records import PromotionRecord
 from perennial_airflow.hooks import MailHook
 from perennial_airflow.probation import WatchProbationOperator
 
+DAY = date(2026, 3, 1)
 REASON = "On probation by log_loss against version 5. Worse by +0.04 a row; 20 days looked at."
 
 
@@ -39,12 +41,19 @@ def entry(adapters, now) -> Entry:
 
 
 @pytest.fixture
-def supervising(monkeypatch) -> Calls:
-    """Put a fake in place of what looks and rolls back."""
+def supervising(monkeypatch) -> SimpleNamespace:
+    """Put a fake in place of what looks and rolls back; it gives, or raises, what a test says."""
     import perennial
 
-    module, calls = ModuleType("perennial.supervising"), Calls()
-    module.run = calls.run  # type: ignore[attr-defined]
+    module, calls = ModuleType("perennial.supervising"), SimpleNamespace(args=(), kwargs={}, gives=None)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        calls.args, calls.kwargs = args, kwargs
+        if isinstance(calls.gives, Exception):
+            raise calls.gives
+        return calls.gives
+
+    module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "perennial.supervising", module)
     monkeypatch.setattr(perennial, "supervising", module, raising=False)
     return calls

@@ -105,3 +105,13 @@ def test_what_the_manifest_admits_is_told():
     assert "The feature recency tells the label almost alone, and is excused: a visit is no secret" in caveats
     assert "1 snapshot days were built from older table versions than those named." in caveats
     assert any("PERENNIAL_CODE_VERSION" in each for each in caveats)
+
+
+def test_a_probation_that_is_on_is_told_until_it_is_over():
+    """By surviving it, or by whoever is champion next."""
+    begun = entry("probation begun", 5, from_version="1", reason="version 2 against version 1")
+    on = made(TRAINED, begun).caveats
+    over = made(TRAINED, begun, entry("probation survived", 6, from_version="1")).caveats
+
+    assert any(each.startswith("It is on probation (entry 5") for each in on)
+    assert not any("probation" in each for each in over)

@@ -1,7 +1,7 @@
 """Look at the probation that is on: is the new champion worse than the former one, by matured labels or at once?
 
 Both champions' stored scores are held against each other on the labels that have matured (`core.probation`); before
-labels, on what each of them is expected to do on the newest day (`core.estimation`). A look says what it sees. Rolling
+labels, on what each of them is expected to do on the newest days (`core.estimation`). A look says what it sees. Rolling
 back is its caller's business (`perennial.supervising`).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import probations
+from perennial import carding, probations
 from perennial.core import estimation, frames, pipelines, probation
 from perennial.core.estimation import Expected, Rows
 from perennial.core.metrics import FloatArray, Scored
@@ -24,7 +24,7 @@ from perennial.core.probation import Paired, ProbationRecord
 from perennial.core.splits import Split
 from perennial.errors import DataError, LakeError, RegistryError
 from perennial.io.registry import RegisteredModel
-from perennial.probations import ProbationLook, Running
+from perennial.probations import Declared, ProbationLook, Running
 from perennial.records import Window
 from perennial.spec import UseCase
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 EPOCH = date(1970, 1, 1)
 NEW, FORMER = "new", "former"
 ESTIMATED_ROWS = 20_000  # of the newest day, drawn by its seed: more change nothing in the third digit
+IN_A_ROW = 3  # days that the estimate has to find worse: on one day a model may err on everybody alike
 NOTHING = Paired(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def run(
         log.warning("%s of %s: %s", case.name, day, note)
     if enters and made.verdict == "survived":
         probations.survive(found, adapters.ledger, day=day, reason=made.reason, now=now, run=run)
+        carding.keep(case.name, found.new, adapters, case=case)
     return made
 
 
@@ -130,11 +132,16 @@ def _looked(case: UseCase, day: date, adapters: Adapters, found: Running) -> Pro
     """Return the look: matured labels decide before the estimate, which decides only where it is sure."""
     declared, sides = found.declared, _Sides.of(case, adapters, found)
     scored, missing = _scored(case, day, adapters, found)
-    labels = _by_labels(case, day, adapters, found, scored=scored, sides=sides)
-    estimates = _at_once(case, sides, scored)
+    before = NOTHING if sides.holdout is None else _paired(case, sides.holdout, adapters, found)
+    labels = _by_labels(case, day, adapters, found, scored=scored, before=before)
+    days = scored["day"].unique().to_pylist()[: -IN_A_ROW - 1 : -1]  # the newest first
+    estimates = _at_once(case, sides, scored, days[0]) if days else None
     verdict, by, reason = labels.verdict, "matured labels" if labels.verdict == "decayed" else None, labels.reason
     if verdict == "going on" and estimates is not None:
-        worse = _surely_worse(estimates, metric=declared.metric, loss=declared.terms.loss)
+        worse = len(days) == IN_A_ROW and all(
+            _surely_worse(each, declared)
+            for each in (estimates if day == days[0] else _at_once(case, sides, scored, day) for day in days)
+        )  # fmt: skip
         verdict, by, reason = ("decayed", "estimate", _told(estimates, sides)) if worse else (verdict, by, reason)
     if missing is not None:
         sides.notes.append(f"the shadow of version {found.former} is missing since {missing}: see the log of `score`")
@@ -142,7 +149,9 @@ def _looked(case: UseCase, day: date, adapters: Adapters, found: Running) -> Pro
         case=case.name, day=day, new=found.new, former=found.former, crowning=found.crowning.id,
         metric=declared.metric, start=declared.start, length=found.length, verdict=verdict, by=by,
         reason=f"On probation by {declared.metric} against version {found.former}. {reason}",
-        labels=labels, estimates=estimates, missing_since=missing, notes=tuple(sides.notes),
+        labels=labels, estimates=estimates,
+        foreseen_days=probation.foreseen_days(before, terms=declared.terms), missing_since=missing,
+        notes=tuple(sides.notes),
     )  # fmt: skip
 
 
@@ -178,7 +187,7 @@ def _scores(
 
 
 def _by_labels(
-    case: UseCase, day: date, adapters: Adapters, found: Running, *, scored: pa.Table, sides: _Sides
+    case: UseCase, day: date, adapters: Adapters, found: Running, *, scored: pa.Table, before: Paired
 ) -> ProbationRecord:
     """Return the look at the labels that have matured by `day`, and not behind the day that ends the probation."""
     terms = found.declared.terms
@@ -190,7 +199,6 @@ def _by_labels(
     paired = _paired(case, rows, adapters, found)
     last = probation.last_day(paired, terms)
     end = _number(through) if last is None else min(last, _number(through))
-    before = NOTHING if sides.holdout is None else _paired(case, sides.holdout, adapters, found)
     return probation.look(paired, before, terms=terms, start=_number(found.declared.start), through=end)
 
 
@@ -218,11 +226,11 @@ def _both(case: UseCase, rows: pa.Table) -> tuple[Scored, Scored]:
     return new, former
 
 
-def _at_once(case: UseCase, sides: _Sides, scored: pa.Table) -> tuple[Expected, Expected] | None:
-    """Return what is expected of both on the newest day that both have scored, None where that cannot be told."""
-    if sides.holdout is None or not scored.num_rows:
+def _at_once(case: UseCase, sides: _Sides, scored: pa.Table, day: date) -> tuple[Expected, Expected] | None:
+    """Return what is expected of both on a day that both have scored, None where that cannot be told."""
+    if sides.holdout is None:
         return None
-    newest = scored.filter(pc.equal(scored["day"], pc.max(scored["day"])))
+    newest = scored.filter(pc.equal(scored["day"], pa.scalar(day, pa.date32())))
     newest = _few(newest, seed=case.training.seed)
     try:
         found = [
@@ -281,12 +289,14 @@ def _few(rows: pa.Table, *, seed: int) -> pa.Table:
     return rows.take(pa.array(np.sort(chosen)))
 
 
-def _surely_worse(estimates: tuple[Expected, Expected], *, metric: str, loss: float) -> bool:
+def _surely_worse(estimates: tuple[Expected, Expected] | None, declared: Declared) -> bool:
     """Tell whether the estimates say decay; of rmse the squares are compared, since its loss is one."""
+    if estimates is None:
+        return False
     new, former = estimates
-    if metric == "rmse":
+    if declared.metric == "rmse":
         new, former = (Expected(each.value**2, each.low**2, each.high**2) for each in estimates)
-    return estimation.surely_worse(new, former, metric=metric, loss=loss)
+    return estimation.surely_worse(new, former, metric=declared.metric, loss=declared.terms.loss)
 
 
 def _told(estimates: tuple[Expected, Expected], sides: _Sides) -> str:
@@ -294,7 +304,8 @@ def _told(estimates: tuple[Expected, Expected], sides: _Sides) -> str:
     new, former = estimates
     metric = sides.found.declared.metric
     return (
-        f"Before labels have matured it is expected to be worse than the former champion on the newest day: {metric} "
+        f"Before labels have matured it is expected to be worse than the former champion, {IN_A_ROW} days in a row; on "
+        f"the newest {metric} "
         f"{new.value:.4g} ({new.low:.4g} to {new.high:.4g}) against {former.value:.4g} ({former.low:.4g} to "
         f"{former.high:.4g}), declared loss {sides.found.declared.terms.loss:g}."
     )

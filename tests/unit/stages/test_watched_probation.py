@@ -165,16 +165,18 @@ def test_a_version_that_failed_its_probation_is_not_promoted_again(bad: World):
     """Its gates have not seen why."""
     watch(bad)
 
-    with pytest.raises(RefusedError, match="probation rolled it back at .* On probation by log_loss"):
+    with pytest.raises(RefusedError, match=r"probation rolled it back at .* On probation by log_loss"):
         promote.run(bad.case, "2", bad.adapters, who="ada", reason="again", now=NOW)
 
 
-def test_what_is_far_worse_is_seen_before_any_label(reigning: World):
-    """The estimate on the newest day is beyond the declared loss, and the intervals do not touch."""
-    live(promoted(reigning, worse=0.9), 1)
+def test_what_is_far_worse_is_seen_before_labels_can_tell(reigning: World):
+    """Three days in a row the estimates differ by the declared loss, and the intervals do not touch."""
+    live(promoted(reigning, worse=0.9), 2)
+    assert watch(reigning).look.verdict == "going on"
+    live(reigning, 1)
     found = watch(reigning)
 
-    assert (found.look.verdict, found.look.by, found.look.labels.days) == ("decayed", "estimate", 0)
+    assert (found.look.verdict, found.look.by, found.look.labels.days) == ("decayed", "estimate", 2)
     assert "Before labels have matured it is expected to be worse" in found.rolled_back.reason
 
 
