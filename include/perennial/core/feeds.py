@@ -91,8 +91,8 @@ def _usual_rows(vitals: Vitals, limits: Feed) -> tuple[float, float]:
 def _by_weekday(logs: FloatArray, days: Sequence[date]) -> tuple[FloatArray, float]:
     """Return what days before were, moved to any weekday, and how far the last day's weekday is from that.
 
-    A weekday with `WEEKDAYS_NEEDED` days before is moved by its median's distance from that of all. What is left between
-    n days of a weekday is stretched by n / (n - 1): they have shaped their own median.
+    A weekday with `WEEKDAYS_NEEDED` days before is moved by its median's distance from that of all. What is left
+    between n days of a weekday is stretched by n / (n - 1): they have shaped their own median.
     """
     weekday = np.array([day.weekday() for day in days])
     middle, moved, shift = float(np.median(logs[:-1])), logs[:-1].copy(), 0.0

@@ -199,8 +199,10 @@ def rows_differing(one: pa.Table, other: pa.Table, *, key: str) -> float:
     left, right = one.filter(pc.is_valid(place)), other.take(pc.drop_null(place))
     same = pa.chunked_array([pa.repeat(pa.scalar(value=True), left.num_rows)])
     for name in one.column_names:
-        equal = pc.fill_null(pc.equal(left[name], right[name]), fill_value=False)
-        same = pc.and_(same, pc.or_(equal, _both_missing(left[name], right[name])))
+        alike = _both_missing(left[name], right[name])
+        if not pa.types.is_null(left[name].type):
+            alike = pc.or_(alike, pc.fill_null(pc.equal(left[name], right[name]), fill_value=False))
+        same = pc.and_(same, alike)
     rows = one.num_rows + other.num_rows - left.num_rows
     return 1 - (pc.sum(same).as_py() or 0) / rows if rows else 0.0
 
