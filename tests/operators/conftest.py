@@ -86,6 +86,11 @@ class FakeLedger:
 
     def __init__(self) -> None:
         self.saved: list[AlertRecord] = []
+        self.reigning: str | None = "1"
+
+    def champion(self, case: str) -> str | None:
+        """Return the champion's version."""
+        return self.reigning
 
     def was_alerted(self, case: str, *, verdict: str, since: date) -> bool:
         """Tell whether a mail about the finding was saved."""

@@ -131,7 +131,7 @@ def broken(orders: pa.Table, fault: str) -> pa.Table:
     elif fault == "nulls":
         today = [row | {"amount": None if at % 3 == 0 else row["amount"]} for at, row in enumerate(today)]
     elif fault == "refused":
-        today = [row | {"amount": -1.0 if at % 3 == 0 else row["amount"]} for at, row in enumerate(today)]
+        today = [row | {"amount": -1.0 if at % 6 == 0 else row["amount"]} for at, row in enumerate(today)]
     else:
         day = timedelta(days=1)
         yesterday = [row for row in before if row["ordered_at"].date() == LAST - day]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_a_source_that_only_the_label_reads_is_told_as_labels(reigning: World):
         {"features.sql": "select 1 from visits", "label.sql": "select 1 from returns"}
     )
     for name in ("visits", "returns"):
-        reigning.adapters.vitals.known[name] = visits(reigning.today, missing=1)
+        reigning.adapters.vitals.known[name] = replace(visits(reigning.today, missing=1), source=name)
     found = watched.sources(case, reigning.today, reigning.adapters, pins={})
     about = {(each.name, each.measure): each.about for each in found.measures}
 
