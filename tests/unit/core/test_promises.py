@@ -70,6 +70,18 @@ def test_the_declared_metric_has_an_interval_and_the_others_are_told():
     assert {(each.limit, each.over) for each in others} == {(None, False)}
 
 
+@pytest.mark.parametrize(("days", "window", "known"), [(3, 7, False), (4, 7, True), (3, 3, True), (1, 3, True)])
+def test_in_its_first_days_nothing_is_sure_of_a_champion(days: int, window: int, *, known: bool):
+    """One bad day is no decay: of days whose labels look a day ahead there have to be four, if the window has them."""
+    scored = world(wrong=3.0)
+    scored = Scored(scored.label, scored.score, np.arange(2000) % days, scored.entity)
+    limit = Performance(metric="roc_auc", at_least=0.6, window_days=window)
+    ratio, _ = promises.calibration(judge(scored, performance=limit))
+
+    assert ratio.over is known
+    assert (ratio.low is None) is not known
+
+
 def test_a_sentence_says_whether_it_is_sure():
     """Below the limit with the interval, or with the value alone."""
     sure = promises.against_limit(Interval(0.5, 0.45, 0.55), AT_LEAST, about="performance", what="is", source="rows")
