@@ -97,7 +97,7 @@ def against_limit(found: Interval, limit: Performance, *, about: Concern, what: 
         f"({source} {found.low:.4f} to {found.high:.4f}{reach})."
     )
     return Measure(
-        about, limit.metric, "value", found.value, _finite(found.low), _finite(found.high), limit_of(limit),
+        about, limit.metric, "value", finite(found.value), finite(found.low), finite(found.high), limit_of(limit),
         over=surely, detail=said if beyond else "",
     )  # fmt: skip
 
@@ -155,9 +155,9 @@ def _within(found: Interval, limits: tuple[float, float] | None, *, measure: str
     if over:
         interval = f"{judge.described()} {found.low:.3g} to {found.high:.3g}"
         told = f"Calibration, {measure}: {found.value:.3g} ({interval}), limit {limit:.3g}: {said}."
-    value = found.value if math.isfinite(found.value) else None
+    value = finite(found.value)
     return Measure(
-        "calibration", "score", measure, value, _finite(found.low), _finite(found.high), limit, over=over, detail=told
+        "calibration", "score", measure, value, finite(found.low), finite(found.high), limit, over=over, detail=told
     )
 
 
@@ -179,7 +179,7 @@ def value(judge: Judge, contender: Contender) -> Iterator[Measure]:
         over, limit, said = False, None, ""
         if name == "expected_profit":
             over, limit, said = _profit(judge, found, expected, _short(realised, hoped, share))
-        low, high = _finite(found.low), _finite(found.high)
+        low, high = finite(found.low), finite(found.high)
         yield Measure("value", name, "realised", found.value, low, high, limit, over=over, detail=said)
         yield Measure("value", name, "expected", expected)
 
@@ -203,5 +203,6 @@ def _profit(judge: Judge, found: Interval, expected: float, short: Statistic | N
     return False, 0.0 if share is None else share * expected, ""
 
 
-def _finite(end: float) -> float | None:
+def finite(end: float) -> float | None:
+    """Return a number that JSON can carry, None for one that is not finite."""
     return end if math.isfinite(end) else None

@@ -95,12 +95,11 @@ def estimate(case: UseCase, rows: pa.Table, adapters: Adapters, *, champion: Reg
         return Measure("estimate", metric, "value", None, limit=held, detail=reason)
     expected = found.metrics[metric]
     if held is None:
-        return Measure(
-            "estimate", metric, "value", expected.value, expected.low, expected.high, detail=f"{found.blind}"
-        )
+        low, high = promises.finite(expected.low), promises.finite(expected.high)
+        return Measure("estimate", metric, "value", promises.finite(expected.value), low, high, detail=found.blind)
     interval = promises.Interval(expected.value, expected.low, expected.high)
     source = f"{found.rows:,} rows, {found.confidence:.0%} interval"
-    measured = promises.against_limit(interval, limit, about="estimate", what="is estimated and", source=source)
+    measured = promises.against_limit(interval, limit, about="estimate", what="as estimated", source=source)
     said = f"{measured.detail} {found.blind}".strip()
     return Measure(
         "estimate", metric, "value", measured.value, measured.low, measured.high, held, over=measured.over, detail=said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -173,13 +174,23 @@ def test_labels_that_may_come_late_are_waited_for():
     assert due(days_of(rows=[*[50] * HISTORY, 0, 0, 0], late_days=2)).value == 1
 
 
-def test_a_gap_before_the_days_that_labels_need_does_not_count():
-    """It is over; and a hole within them does count."""
+def test_a_day_that_came_empty_before_others_has_come():
+    """Christmas is no reason to know nothing of a model for three weeks; on the day itself it might be one."""
     rows = [50] * (HISTORY + 1)
     rows[-10] = 0
 
-    assert due(days_of(rows=rows), back=20).value == 1
-    assert due(days_of(rows=rows), back=5).value == 0
+    assert due(days_of(rows=rows)).value == 0
+    assert due(days_of(rows=rows[:-9])).value == 1
+
+
+def test_a_day_that_was_never_written_is_missing_as_long_as_labels_need_it():
+    """Though later ones have come."""
+    vitals = days_of(rows=50)
+    days, rows = vitals.days[:-10] + vitals.days[-9:], vitals.rows[1:]
+    holed = replace(vitals, days=days, rows=rows, refused=rows * 0)
+
+    assert due(holed, back=20).value == 1
+    assert due(holed, back=5).value == 0
 
 
 def test_sparse_labels_are_due_where_they_stop_for_longer_than_ever():
