@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from perennial.core import drift
-from perennial.core.daycounts import DayCounts
-from perennial.core.drift import Column
+import pyarrow as pa
 from perennial.core.metrics import FloatArray, IntArray
+from perennial.io import counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +62,12 @@ class World:
         effect = self._effects(days, generator)
         effect[self.days :, 0] += moved
         known = generator.normal(size=(self.rows, self.features))
-        counts = []
+        found = []
         for day in range(days.size):
             common = generator.normal(size=(self.rows, 1))
             new = np.sqrt(self.together) * common + np.sqrt(1 - self.together) * generator.normal(size=known.shape)
-            counts.append(effect[day] + np.sqrt(self.people) * known + np.sqrt(1 - self.people) * new)
-        values = np.stack(counts)
+            found.append(effect[day] + np.sqrt(self.people) * known + np.sqrt(1 - self.people) * new)
+        values = np.stack(found)
         return self._counted(values, days, lag=lag, later=later)
 
     def _effects(self, days: IntArray, generator: np.random.Generator) -> FloatArray:
@@ -88,11 +87,8 @@ class World:
         names = [f"x{place}" for place in range(self.features)]
         columns = {name: values[:, :, place].ravel() for place, name in enumerate(names)}
         known = self.days * self.rows
-        profiles = {name: drift.profile(Column.numeric(column[:known])) for name, column in columns.items()}
-        counted = DayCounts.of(
-            {name: (profiles[name], Column.numeric(column)) for name, column in columns.items()},
-            day=np.repeat(days, self.rows),
-        )
-        counts = counted.padded(names)
+        table = pa.table(columns)
+        profiles = counts.profiles(table.slice(0, known), categorical=())
+        counted = counts.by_day(table, profiles, day=np.repeat(days, self.rows)).padded(names)
         lags = lag + np.arange(later)
-        return Days(counts[: self.days], days[: self.days], counts[self.days :], lags, self.rows)
+        return Days(counted[: self.days], days[: self.days], counted[self.days :], lags, self.rows)

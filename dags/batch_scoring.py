@@ -22,7 +22,7 @@ from perennial_airflow.sensors import WaitForDayOperator
 
 for case in use_cases():
     with DAG(
-        **defaults.options(case, "batch_scoring", title="4 score"),
+        **defaults.daily(case, "batch_scoring", title="4 score"),
         schedule=defaults.DAILY,
         max_active_runs=8,
         doc_md=__doc__,

@@ -20,7 +20,7 @@ from perennial_airflow.operators import FeaturesOperator, IngestOperator
 
 for case in use_cases():
     with DAG(
-        **defaults.options(case, "feature_build", title="1 build features"),
+        **defaults.daily(case, "feature_build", title="1 build features"),
         schedule=defaults.DAILY,
         max_active_runs=8,
         doc_md=__doc__,

@@ -24,6 +24,7 @@ from perennial.contracts import Source
 from perennial.core.vitals import Vitals
 from perennial.errors import DataError, RegistryError
 from perennial.io.ledger import Ledger
+from perennial.io.outbox import Outbox
 from perennial.io.registry import RegisteredModel, Registry
 from perennial.io.runs import ChildRun
 from perennial.records import Commit, Window
@@ -440,6 +441,7 @@ class FakeAdapters:
         self.registry = FakeRegistry()
         self.reports = FakeReports()
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.outbox = Outbox(self.ledger)
         self.settings = FakeSettings(folder / "pages")
 
     def live(self, case: UseCase, *, days: int, population: Population | None = None, start: date = FIRST_DAY) -> date:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import pyarrow as pa
 
+from perennial.incidents import Incident
 from perennial.io.expectations import Expectations
+from perennial.io.incidents import open_incidents
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
 from perennial.io.lineage import Lineage
+from perennial.io.outbox import Outbox
 from perennial.io.plans import Plans
 from perennial.io.registry import Registry
 from perennial.io.reports import Reports
@@ -18,6 +22,8 @@ from perennial.io.sources import Sources
 from perennial.io.vitals import SourceVitals
 from perennial.io.warehouse import Warehouse
 from perennial.settings import Settings, connection, load_settings
+
+GRACE = timedelta(minutes=20)  # perennial__mail looks every quarter of an hour
 
 
 class Adapters:
@@ -88,6 +94,20 @@ class Adapters:
     def ledger(self) -> Ledger:
         """Return the ledger."""
         return Ledger(self.settings.ledger)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Return the mails that are to go out."""
+        return Outbox(self.ledger)
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """Return the incidents that are not over, the newest first."""
+        return open_incidents(self.ledger)
+
+    def overdue(self, now: datetime) -> tuple[datetime, ...]:
+        """Return since when each mail waits that should have gone out by `now`, a quarter of an hour's grace given."""
+        due = (each.not_before for each in self.outbox.waiting())
+        return tuple(since for since in due if since < now - GRACE)
 
     @cached_property
     def reports(self) -> Reports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from perennial.io.entries import COST, Entry
+from perennial.io.entries import COST, CROWNING, Entry
 from perennial.receipts import Receipt
 from perennial.records import Json
 from perennial.spec import METRICS
@@ -38,12 +38,15 @@ def caveats(
 
 
 def _of_entries(version: str, entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield incidents that are open, and that people or rules have said no."""
+    """Yield incidents that are open, a probation that is on, and that people or rules have said no."""
+    ended = max((each.id for each in entries if each.action in {*CROWNING, "probation survived"}), default=0)
     over = {each.report.get("opened") for each in entries if each.action == "incident closed"}
     for entry in entries:
         told = f"entry {entry.id}, {entry.at:%Y-%m-%d}"
         if entry.action == "incident opened" and entry.id not in over:
             yield f"An incident is open ({told}): {entry.reason.rstrip('.')}."
+        elif entry.action == "probation begun" and entry.to_version == version and entry.id > ended:
+            yield f"It is on probation ({told}): {entry.reason}."
         elif entry.action == "rolled back" and entry.from_version == version:
             yield f"It was rolled back by {entry.who} ({told}): {entry.reason.rstrip('.')}."
         elif entry.action == "refused" and entry.to_version == version:

@@ -14,7 +14,7 @@ import typer
 
 from perennial import catalog, chunks
 from perennial.adapters import Adapters
-from perennial.commands import checks, data, governance, reproduction, sources
+from perennial.commands import alerts, checks, data, governance, incidents, reproduction, sources
 from perennial.commands.printing import progress_bars, show_json, who
 from perennial.errors import (
     DataError,
@@ -37,6 +37,8 @@ app.add_typer(checks.app)
 app.add_typer(sources.app)
 app.add_typer(governance.app)
 app.add_typer(reproduction.app)
+app.add_typer(alerts.app)
+app.add_typer(incidents.app, name="incidents")
 
 Case = Annotated[str, typer.Argument(help="name of a folder under include/use_cases")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-20")]

@@ -34,6 +34,7 @@ METRICS: dict[str, bool] = {
 }
 MONEY = ("expected_profit", "return_on_ad_spend")
 NUMBER = ("mae", "rmse", "median_absolute_error", "bias", "r2")
+BY_ROW = ("log_loss", "brier_score", "expected_profit", "mae", "rmse")  # means of a loss that each row has
 CALIBRATED = "calibrated"
 FIXED = {"psi_limit": 0.25, "drifted_share_limit": 0.3, "score_psi_limit": 0.25}
 # Keys that only say what is measured beside drift: as they come they are no part of a spec's fingerprint.
@@ -74,6 +75,19 @@ def _five_fields(cron: str) -> str:
 Metric = Annotated[str, AfterValidator(_known_metric)]
 Estimator = Annotated[str, AfterValidator(_allowed_estimator)]
 Cron = Annotated[str, AfterValidator(_five_fields)]
+
+
+class Label(Strict):
+    """A SQL file that gives (day, entity, label); an entity it leaves out has the label 0, or none with `drop`.
+
+    The label of day D may look at the days D+1 .. D+horizon_days and no further.
+    """
+
+    sql: str
+    kind: LabelKind = "binary"
+    missing: Literal["zero", "drop"] = Field("zero", description="what an entity gets that the SQL leaves out")
+    column: Name
+    horizon_days: Annotated[int, Field(ge=1, le=365)]
 
 
 class Search(Strict):
@@ -221,6 +235,7 @@ class Monitoring(Strict):
     psi_limit: Annotated[float, Field(gt=0)] | Literal["calibrated"] = FIXED["psi_limit"]
     drifted_share_limit: Annotated[float, Field(gt=0, le=1)] | Literal["calibrated"] = FIXED["drifted_share_limit"]
     score_psi_limit: Annotated[float, Field(gt=0)] | Literal["calibrated"] = FIXED["score_psi_limit"]
+    distance_limit: Annotated[float, Field(gt=0, description="of the distance told beside the PSI")] = 0.1
     false_alarms: Annotated[float, Field(ge=0.001, le=0.2, description="of a calibrated limit and calm day")] = 0.01
     min_rows: Annotated[int, Field(ge=1)] = 200
     performance: Performance
@@ -258,6 +273,45 @@ class Retraining(Strict):
 
     cooldown_days: Annotated[int, Field(ge=0, description="days between two requests")] = 7
     min_new_days: Annotated[int, Field(ge=0, description="days of labels that matured since the last training")] = 1
+    min_new_labels: Annotated[int, Field(ge=0, description="labels that matured since: fewer change no model")] = 0
+    max_requests: Annotated[int, Field(ge=1, description="requests within 30 days")] = 4
+    every_new_labels: int | None = Field(
+        None, ge=1, description="new labels that ask for a training by themselves; default: they never do"
+    )
+
+    @property
+    def unused(self) -> set[str]:
+        """Return the keys that are as they were before they could be declared."""
+        later = ("min_new_labels", "max_requests", "every_new_labels")
+        return {name for name in later if getattr(self, name) == type(self).model_fields[name].get_default()}
+
+
+class Probation(Strict):
+    """How a new champion has to prove itself against the former one, which keeps scoring in the shadow meanwhile.
+
+    It is frozen with the promotion: what is changed here later counts from the next promotion on.
+    """
+
+    metric: Annotated[Metric, Field(description="a mean of a loss that each row has, of the label's kind")]
+    loss: Annotated[float, Field(gt=0, description="by how much a row it must be worse to be found; rmse: squared")]
+    days: Annotated[int, Field(ge=1, le=365, description="days with matured labels that end it")] | None = None
+    labels: Annotated[int, Field(ge=1, description="matured labels that end it")] | None = None
+    alpha: Annotated[float, Field(ge=0.001, le=0.2, description="false rollbacks, at all looks together")] = 0.05
+
+    @model_validator(mode="after")
+    def _days_or_labels(self) -> Self:
+        if (self.days is None) == (self.labels is None):
+            raise ValueError(f"probation ends after either days or labels, got days={self.days}, labels={self.labels}.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_loss_a_row(self) -> Self:
+        if self.metric not in BY_ROW:
+            raise ValueError(
+                f"probation.metric {self.metric!r} has no loss a row. Take one of {', '.join(BY_ROW)}; for a ranking, "
+                "log_loss."
+            )
+        return self
 
 
 class CardText(Strict):

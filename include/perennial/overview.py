@@ -7,11 +7,13 @@ once, and the rest is shown all the same. A use case that is broken, or deleted 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Literal, Protocol, TypeVar
 
+from perennial import probations
 from perennial.errors import LakeError, LedgerError, PerennialError, RegistryError, SpecError
+from perennial.incidents import Incident
 from perennial.records import AlertRecord, MonitorRecord, Record
 from perennial.spec import METRICS, BaselineGate, UseCase
 from perennial.verdicts import GateReport
@@ -21,38 +23,11 @@ State = Literal["live", "broken", "deleted"]
 Fact = TypeVar("Fact")
 
 
-class Promotion(Protocol):
-    """What is read of the ledger entry that made a champion."""
-
-    @property
-    def to_version(self) -> str | None:
-        """Return the champion's version."""
-
-    @property
-    def at(self) -> datetime:
-        """Return when it was promoted, in UTC."""
-
-    @property
-    def who(self) -> str:
-        """Return who promoted it."""
-
-
-class Incident(Protocol):
-    """What is read of the ledger entry that opened an incident."""
-
-    @property
-    def reason(self) -> str:
-        """Return what is wrong."""
-
-
-class LedgerReader(Protocol):
+class LedgerReader(probations.LedgerReader, Protocol):
     """What is asked of the ledger."""
 
     def cases(self) -> tuple[str, ...]:
         """Return all use cases with entries."""
-
-    def latest_promotion(self, case: str) -> Promotion | None:
-        """Return the entry that made the champion."""
 
     def latest_report(self, case: str, *, version: str | None = None) -> GateReport | None:
         """Return the newest gate report of a version."""
@@ -62,9 +37,6 @@ class LedgerReader(Protocol):
 
     def alerts(self, case: str, *, limit: int = 100) -> tuple[AlertRecord, ...]:
         """Return the newest mails."""
-
-    def open_incident(self, case: str, *, about: str) -> Incident | None:
-        """Return the entry that opened an incident which is not over."""
 
 
 class LakeReader(Protocol):
@@ -95,6 +67,12 @@ class World(Protocol):
     @property
     def registry(self) -> RegistryReader:
         """Return the registry."""
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """Return the incidents that are not over, the newest first."""
+
+    def overdue(self, now: datetime) -> tuple[datetime, ...]:
+        """Return since when each mail waits that should have gone out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +108,8 @@ class ModelRow(Record):
     feature_day: date | None = None
     finding: MonitorRecord | None = None
     alert: AlertRecord | None = None
-    incident: str | None = None
+    incidents: tuple[Incident, ...] = ()
+    probation: str | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -141,6 +120,7 @@ class Overview(Record):
     at: datetime
     rows: tuple[ModelRow, ...]
     outages: tuple[str, ...] = ()
+    incidents: tuple[Incident, ...] = ()
 
 
 @dataclass
@@ -186,7 +166,22 @@ def overview(
     deleted = (_row(inquiry, name) for name in remembered if name not in known)
     rows += [row for row in deleted if row.champion is not None]
     rows.sort(key=lambda row: row.case)
-    return Overview(at=now, rows=tuple(rows), outages=(*outages, *inquiry.failed.values()))
+    opened: tuple[Incident, ...] = inquiry.ask(LedgerError, lambda: world.open_incidents(), otherwise=())
+    rows = [replace(row, incidents=tuple(each for each in opened if row.case in each.cases)) for row in rows]
+    late: tuple[datetime, ...] = inquiry.ask(LedgerError, lambda: world.overdue(now), otherwise=())
+    told = (*outages, *inquiry.failed.values(), *_unsent(late))
+    return Overview(at=now, rows=tuple(rows), outages=told, incidents=opened)
+
+
+def _unsent(late: Sequence[datetime]) -> tuple[str, ...]:
+    """Return what is said where mails do not go out."""
+    if not late:
+        return ()
+    mails = "1 mail has" if len(late) == 1 else f"{len(late)} mails have"
+    return (
+        f"{mails} not gone out, the oldest since {min(late):%Y-%m-%d %H:%M} UTC. Nothing is lost: perennial__mail "
+        "tries again every quarter of an hour, and its log says what the mail server answered.",
+    )
 
 
 def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: str = "") -> ModelRow:
@@ -197,7 +192,6 @@ def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: 
     alerts: tuple[AlertRecord, ...] = inquiry.ask(LedgerError, lambda: ledger.alerts(name, limit=1), otherwise=())
     days: tuple[date, ...] = inquiry.ask(LakeError, lambda: inquiry.world.lake.days(f"features/{name}"), otherwise=())
     baseline = _baseline(report, case) if version else None
-    incident = inquiry.ask(LedgerError, lambda: ledger.open_incident(name, about="aliases"), otherwise=None)
     return ModelRow(
         case=name,
         state="live" if case else "broken" if problem else "deleted",
@@ -211,9 +205,19 @@ def _row(inquiry: _Inquiry, name: str, *, case: UseCase | None = None, problem: 
         feature_day=days[-1] if days else None,
         finding=inquiry.ask(LedgerError, lambda: ledger.latest_monitor(name), otherwise=None),
         alert=alerts[0] if alerts else None,
-        incident=incident.reason if incident else None,
+        probation=_probation(inquiry, name, newest=days[-1] if days else None),
         unknown=_unknown(inquiry, version),
     )
+
+
+def _probation(inquiry: _Inquiry, name: str, *, newest: date | None) -> str | None:
+    """Return how far the probation of the champion has come, None where it is on none."""
+    world = inquiry.world
+    found = inquiry.ask(LedgerError, lambda: probations.running(name, world.ledger), otherwise=None)
+    if found is None:
+        return None
+    shadow: tuple[date, ...] = inquiry.ask(LakeError, lambda: world.lake.days(f"shadow/{name}"), otherwise=())
+    return found.told(shadow, newest=newest)
 
 
 def _aliased(inquiry: _Inquiry, name: str) -> str | None:

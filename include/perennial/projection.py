@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from perennial.errors import AliasMovedError
+from perennial.incidents import OPENS_AS, Kind
 from perennial.io.entries import Entry
 from perennial.io.registry import CHAMPION, FOLLOWED, PREVIOUS
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from perennial.adapters import Adapters
 
 ALIASES = "aliases"  # what such an incident is about
+KIND: Kind = "aliases moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def close_incident(opened: Entry, adapters: Adapters, *, reason: str, now: datet
     """Enter that an incident is over; once, whoever sees it first."""
     entry = Entry(
         opened.case, now, "incident closed", who, reason, run, opened.from_version, opened.to_version,
-        report={"about": opened.report["about"], "opened": opened.id},
+        report={"about": ALIASES, "kind": KIND, "opened": opened.id},
     )  # fmt: skip
     return adapters.ledger.add(entry, once=f"end of incident {opened.id}")
 
@@ -139,7 +141,7 @@ def _open(found: Standing, adapters: Adapters, *, now: datetime, who: str, run: 
     last = adapters.ledger.latest(found.case, "incident closed")
     entry = Entry(
         found.case, now, "incident opened", who, found.moved, run, found.champion, aliases.get(CHAMPION),
-        report={"about": ALIASES, "aliases": aliases},
+        report={"about": ALIASES, "kind": KIND, "severity": OPENS_AS[KIND], "aliases": aliases},
     )  # fmt: skip
     # Two tasks may see the same incident; what it follows tells it from the one before.
     adapters.ledger.add(entry, once=f"aliases of {found.case} after incident {last.id if last else 0}")

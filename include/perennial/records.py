@@ -14,6 +14,8 @@ Json = dict[str, Any]
 DriftVerdict = Literal[
     "stable", "drifted", "too few rows", "all null", "constant", "missing column", "new column", "new categories"
 ]
+# What starts a training: by name, as in Google's levels of MLOps.
+Trigger = Literal["on demand", "schedule", "new data", "performance drop", "distribution change", "none"]
 Concern = Literal[
     "feed",  # a source that the features read: rows, nulls, units, categories, quarantine, age
     "labels",  # a source that only the label reads, or labels that are due and have not come
@@ -230,7 +232,11 @@ class LedgerCheck(Record):
 
 @dataclass(frozen=True, slots=True)
 class ScoreRecord(Record):
-    """One day's predictions and what made them."""
+    """One day's predictions and what made them.
+
+    While the champion is on probation `shadow` is the former one that scored the day too, or `shadow_missing` says why
+    it did not.
+    """
 
     case: str
     day: date
@@ -239,13 +245,24 @@ class ScoreRecord(Record):
     data_version: int
     version: int
     changed: bool
+    shadow: str | None = None
+    shadow_missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift(Record):
     """One column's current distribution against its reference; the measures are None where they have no meaning.
 
-    `limit` is the PSI at which it counts as drifted; None where it was not measured, and in records of before.
+    Attributes:
+        column: its name.
+        verdict: by its PSI and what it holds.
+        psi: on counts.
+        distance: Wasserstein or Jensen-Shannon, told beside the PSI.
+        measure: which of them.
+        detail: what else is to be said.
+        limit: the PSI at which it counts as drifted; None where it was not measured, and in records of before.
+        distance_limit: what the distance is held against; None where its side is not known, and in records of before.
+        exact: whether the distance is that of the rows themselves, since counts did not tell its side of the limit.
     """
 
     column: str
@@ -255,6 +272,15 @@ class ColumnDrift(Record):
     measure: Literal["wasserstein", "jensen-shannon"]
     detail: str = ""
     limit: float | None = None
+    distance_limit: float | None = None
+    exact: bool = False
+
+    @property
+    def far(self) -> bool | None:
+        """Tell whether the distance reaches its limit; None where that is not known. It decides nothing by itself."""
+        if self.distance is None or self.distance_limit is None:
+            return None
+        return self.distance >= self.distance_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +345,7 @@ class RetrainDecision(Record):
     case: str
     day: date
     wanted: bool
-    trigger: Literal["drift", "performance", "none"]
+    trigger: Trigger
     reason: str
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from perennial.alerting import Alerts
 from perennial.contracts import Name, Source, Strict
 from perennial.errors import SpecError, nearest
 from perennial.judging import (
@@ -40,9 +41,11 @@ from perennial.modelling import (
     Baseline,
     Candidate,
     CardText,
+    Label,
     LabelKind,
     Monitoring,
     Performance,
+    Probation,
     Range,
     Retraining,
     Search,
@@ -74,6 +77,7 @@ __all__ = [
     "LeakageGate",
     "Monitoring",
     "Performance",
+    "Probation",
     "Range",
     "Retraining",
     "Search",
@@ -194,25 +198,6 @@ class Features(Strict):
         return (*self.columns, *self.attributes)
 
 
-class Label(Strict):
-    """A SQL file that gives (day, entity, label); an entity it leaves out has the label 0, or none with `drop`.
-
-    The label of day D may look at the days D+1 .. D+horizon_days and no further.
-    """
-
-    sql: str
-    kind: LabelKind = "binary"
-    missing: Literal["zero", "drop"] = Field("zero", description="what an entity gets that the SQL leaves out")
-    column: Name
-    horizon_days: Annotated[int, Field(ge=1, le=365)]
-
-
-class Alerts(Strict):
-    """Who is mailed when something has a consequence."""
-
-    to: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
 class UseCase(Strict):
     """One use case, whole; `perennial cases` checks it and its files."""
 
@@ -229,6 +214,7 @@ class UseCase(Strict):
     retraining: Retraining = Retraining()
     alerts: Alerts
     approval: Approval = "automatic"
+    probation: Probation | None = Field(None, description="of a new champion; None lets it reign at once")
     card: CardText | None = Field(None, description="what the model cards say beside what is measured")
     stale: Literal["show", "rebuild"] = Field(
         "show", description="days whose sources changed: only show them, or rebuild those within lateness daily"
@@ -293,6 +279,7 @@ class UseCase(Strict):
         gates = enumerate(self.gates)
         named += [(f"gates.{place}", gate.metric) for place, gate in gates if hasattr(gate, "metric")]
         named += [("monitoring.performance", self.monitoring.performance.metric)]
+        named += [("probation", self.probation.metric)] if self.probation else []
         for place, metric in named:
             if metric in MONEY and self.value is None and kind == "binary":
                 raise ValueError(f"{place}: {metric!r} is money and needs `value`: what a converter brings and costs.")
@@ -336,7 +323,14 @@ class UseCase(Strict):
         """Return a SHA-256 over the spec, but for the words of its card, and the text of its files."""
         # Where nothing is declared the key is left out: specs of before it keep their fingerprint.
         optional = {name for name in ("strong", "attributes") if not getattr(self.features, name)}
-        left_out: dict[str, Any] = {"card": True, "features": optional, "monitoring": self.monitoring.unused}
+        left_out: dict[str, Any] = {
+            "card": True,
+            "features": optional,
+            "monitoring": self.monitoring.unused,
+            "alerts": self.alerts.unused,
+            "retraining": self.retraining.unused,
+        }
+        left_out |= {} if self.probation else {"probation": True}
         declared = json.dumps([self.model_dump(mode="json", exclude=left_out), dict(self._texts)], sort_keys=True)
         return hashlib.sha256(declared.encode()).hexdigest()
 
@@ -391,6 +385,11 @@ class UseCase(Strict):
     def predictions_table(self) -> str:
         """Return the lake table of the daily scores."""
         return f"predictions/{self.name}"
+
+    @property
+    def shadow_table(self) -> str:
+        """Return the lake table of what the former champion says while a new one is on probation."""
+        return f"shadow/{self.name}"
 
     @property
     def horizon(self) -> timedelta:

@@ -10,7 +10,7 @@ from airflow.sdk import CronPartitionTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from perennial.spec import UseCase
 
-from perennial_airflow.notices import FailureMail, keep_error
+from perennial_airflow.notices import FailureNotice, deadline, keep_error, note_success
 
 # Long ranges share these slots, so that the daily runs always find a free one; `make up` and compose make the pool.
 BACKFILL_POOL = "perennial_backfill"
@@ -45,6 +45,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(hours=1),
     "on_failure_callback": keep_error,
+    "on_success_callback": note_success,
 }
 
 
@@ -64,8 +65,20 @@ def options(case: UseCase, stage: str, *, title: str) -> dict[str, Any]:
         "catchup": False,
         "default_args": TASK_DEFAULTS,
         "tags": ["perennial", case.name, stage],
-        "on_failure_callback": FailureMail(case=case.name, to=case.alerts.to),
+        "on_failure_callback": FailureNotice(case.name),
     }
+
+
+def daily(case: UseCase, stage: str, *, title: str) -> dict[str, Any]:
+    """Return what the DAG of a daily stage is made with, except its schedule and its tasks: it has a deadline too.
+
+    Args:
+        case: the use case.
+        stage: second part of the DAG id, such as "feature_build".
+        title: what the DAG list shows after the use case's name.
+    """
+    made = options(case, stage, title=title)
+    return made | {"deadline": deadline(case, made["dag_id"])}
 
 
 def by_hand(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
@@ -78,7 +91,8 @@ def by_hand(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
     """
     made = options(case, name, title=title)
     del made["on_failure_callback"]
-    return made | {"max_active_runs": 1}
+    quiet = {key: value for key, value in TASK_DEFAULTS.items() if key != "on_success_callback"}
+    return made | {"max_active_runs": 1, "default_args": quiet}
 
 
 def at_once(case: UseCase, name: str, *, title: str) -> dict[str, Any]:

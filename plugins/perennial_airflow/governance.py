@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Context, timezone
+from airflow.sdk import BaseOperator, Context, timezone
 from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial_airflow.operators import StageOperator
-from perennial_airflow.partitions import is_backfill, run_id_of, run_url, who_started
+from perennial_airflow.partitions import is_backfill, run_id_of, who_started
 from perennial_airflow.xcoms import tell, xcom
 
 
@@ -35,18 +35,37 @@ class TellDecisionsOperator(StageOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return who was told of what; skips where there is nothing to tell."""
         from perennial import projection
-        from perennial.io.mails import Links
-        from perennial.settings import load_settings
-        from perennial.stages import tell as telling
 
-        from perennial_airflow.hooks import MailHook
+        from perennial_airflow.mailing import tell as mail
 
         if is_backfill(context):
             raise AirflowSkipException(f"{run_id_of(context)} is a backfill, and a backfill sends no mail.")
         adapters, run, now = self.adapters(), run_id_of(context), timezone.utcnow()
         projection.watch(self.case, adapters, now=now, who=run, run=run)
-        links = Links.of(load_settings().airflow_url, run=run_url(context))
-        told = telling.run(self.use_case(), adapters, deliver=MailHook().deliver, links=links, now=now)
+        told = [alert for record in mail([self.use_case()], adapters, context=context) for alert in record.sent]
         if not told:
             raise AirflowSkipException("Nothing to tell: the aliases are where the ledger says, or it was told before.")
         return [xcom(each) for each in told]
+
+
+class SendMailOperator(BaseOperator):
+    """Write and send the mails of all use cases that are due; fails where a server refuses one, and loses none."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the record of what went out."""
+        from perennial.adapters import Adapters
+        from perennial.catalog import use_cases
+        from perennial.stages import digest, send
+
+        from perennial_airflow.hooks import MailHook
+        from perennial_airflow.mailing import tell as mail
+
+        adapters, cases = Adapters.from_env(), use_cases()
+        for case in cases:
+            digest.run(case, adapters, now=timezone.utcnow())
+        told = [alert.subject for record in mail(cases, adapters, context=context) for alert in record.sent]
+        rest = send.run(adapters, deliver=MailHook().deliver, now=timezone.utcnow())
+        rest.raise_if_refused()
+        if not told and not rest.sent:
+            raise AirflowSkipException(f"Nothing is due; {rest.waiting} mail(s) wait for quiet hours to end.")
+        return {"sent": [*told, *(alert.subject for alert in rest.sent)], "waiting": rest.waiting}

@@ -1,74 +1,42 @@
-"""What people are told: a finding of the daily check, and a run that failed.
+"""What becomes of runs that fail, are late, or recover: incidents, with one mail each.
 
-One place decides whether a mail is due. Grouping findings into incidents would go in here.
+Airflow calls what is here as callbacks: of tasks in their worker, of runs in the DAG processor, of deadlines in a
+worker. An error here ends up in a log and harms no run.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import timezone
-from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, AirflowSkipException
-from perennial.records import AlertRecord, MonitorRecord
-from perennial.settings import load_settings
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+from perennial.errors import LedgerError, PerennialError
 
-from perennial_airflow.partitions import RunContext, is_backfill, run_id_of, run_url
+from perennial_airflow.partitions import RunContext, address_of, is_backfill, run_id_of, run_url
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
     from perennial.io.mails import FailedRun
+    from perennial.raising import By
     from perennial.spec import UseCase
+    from perennial.stages.failures import Failure
 
 log = logging.getLogger(__name__)
 
 ERROR = "error"
 LONGEST_ERROR = 4000
-
-
-def monitor_record(finding: Mapping[str, Any]) -> MonitorRecord:
-    """Return the monitor record that went through an XCom; a metric that is no number there is left out."""
-    from pydantic import TypeAdapter
-
-    known = {name: value for name, value in finding["performance"].items() if value is not None}
-    return TypeAdapter(MonitorRecord).validate_python({**finding, "performance": known})
-
-
-def send_finding(case: UseCase, finding: Mapping[str, Any], adapters: Adapters, *, run_url: str) -> dict[str, Any]:
-    """Mail a finding once: on its first day, or on a later one where no mail about it went out yet.
-
-    Returns:
-        The ledger's entry about the mail, as plain data.
-
-    Raises:
-        AirflowSkipException: there is no finding, or it has been mailed.
-        MailError: the mail was not delivered; then the ledger says so too, by having no entry.
-    """
-    from perennial.io.mails import Links, finding_mail
-
-    from perennial_airflow.hooks import MailHook
-
-    record = monitor_record(finding)
-    since = record.since or record.day
-    if record.verdict in {"stable", "unknown"}:
-        raise AirflowSkipException(f"Nothing to tell: {record.verdict}; {record.reason}")
-    if adapters.ledger.was_alerted(case.name, verdict=record.verdict, since=since):
-        raise AirflowSkipException(f"A mail about this finding ({record.verdict} since {since}) went out before.")
-    mail = finding_mail(case, record, Links.of(load_settings().airflow_url, run=run_url, report=record.report))
-    MailHook().deliver(mail)
-    alert = AlertRecord(
-        case=case.name, verdict=record.verdict, since=since, day=record.day, subject=mail.subject, to=mail.to,
-        at=timezone.utcnow(),
-    )  # fmt: skip
-    adapters.ledger.save_alert(alert)
-    log.info("mailed %r to %s", mail.subject, ", ".join(mail.to))
-    return alert.to_json()
+# When one of these has ended well, the run has done what a deadline is for.
+MAIN = frozenset({"features", "train", "promote", "score", "monitor"})
+UNROUTED_FOR = timedelta(days=1)
 
 
 def keep_error(context: RunContext) -> None:
-    """Keep what a task failed with; a task's `on_failure_callback`, for the mail about the run."""
+    """Keep what a task failed with; a task's `on_failure_callback`, for the incident about the run."""
     error = context.get("exception")
     if error is not None:
         context["ti"].xcom_push(key=ERROR, value=f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
@@ -87,45 +55,151 @@ def kept_error(context: RunContext) -> str | None:
     return str(kept) if kept else None
 
 
-@dataclass(frozen=True, slots=True)
-class FailureMail:
-    """A DAG's `on_failure_callback`: one mail about a failed run; none about a backfilled one.
+def note_success(context: RunContext) -> None:
+    """End the incidents that were about this task alone; a task's `on_success_callback`."""
+    from perennial.adapters import Adapters
+    from perennial.stages import failures
 
-    Airflow calls it in the DAG processor, where an error ends up in the log and harms no run.
-    """
+    if is_backfill(context):
+        return
+    adapters, task = Adapters.from_env(), context["ti"].task_id
+    try:
+        entries = failures.recovered(
+            context["dag"].dag_id, task, adapters, by=_by(context, "airflow"), ends_run=task in MAIN
+        )
+        _tell({entry.case for entry in entries}, adapters, context)
+    except PerennialError as error:
+        log.warning("whether %s ends an incident is not known: %s", task, error)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureNotice:
+    """A DAG's `on_failure_callback`: an incident about a failed run; none about a backfilled one."""
 
     case: str
-    to: tuple[str, ...]
 
     def __call__(self, context: RunContext) -> None:
-        """Mail the failure of the run that `context` describes."""
-        from perennial.io.mails import Links, failure_mail
-
-        from perennial_airflow.hooks import MailHook
-
+        """Enter the failure of the run that `context` describes, and mail it where it is news."""
         if is_backfill(context):
-            log.info("run %s is a backfill: no mail; the Backfills page shows it", run_id_of(context))
+            log.info("run %s is a backfill: no incident; the Backfills page shows it", run_id_of(context))
             return
-        if (kept_error(context) or "").startswith("AliasMovedError"):
-            log.info(
-                "run %s failed for an alias that was moved: that incident has a mail of its own", run_id_of(context)
-            )
+        failure = failure_of(context)
+        if (failure.error or "").startswith("AliasMovedError"):
+            log.info("run %s failed for an alias that was moved: that is an incident of its own", run_id_of(context))
             return
-        links = Links.of(load_settings().airflow_url, run=run_url(context))
-        MailHook().deliver(failure_mail(self.to, failed_run(context), links))
+        _route(self.case, failure, context)
 
 
-def failed_run(context: RunContext) -> FailedRun:
+def note_late(context: dict[str, Any], *, case: str, dag: str) -> None:
+    """Enter that a run has missed its deadline; a deadline's callback.
+
+    Args:
+        context: Airflow's: `dag_run` as plain data.
+        case: the use case.
+        dag: id of the DAG.
+    """
+    from perennial.adapters import Adapters
+    from perennial.catalog import load_use_case
+    from perennial.raising import By
+    from perennial.stages import failures
+    from perennial.stages.failures import Failure
+
+    run = context.get("dag_run") or {}
+    name = str(run.get("dag_run_id") or run.get("run_id") or "")
+    if name.startswith("backfill__"):
+        log.info("run %s is a backfill: it has no deadline", name)
+        return
+    adapters, spec = Adapters.from_env(), load_use_case(case)
+    failure = Failure(dag, None, None, "late", _day(run.get("partition_key")))
+    failures.late(spec, failure, adapters, by=By("airflow", name, timezone.utcnow(), address_of(dag, name)))
+    _tell({case}, adapters, context)
+
+
+def deadline(case: UseCase, dag_id: str) -> DeadlineAlert:
+    """Return by when a run of a daily DAG has to be done, from its start on, and what happens where it is not."""
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=case.alerts.deadline_hours),
+        callback=SyncCallback(note_late, kwargs={"case": case.name, "dag": dag_id}),
+        name=f"{dag_id} is done",
+    )
+
+
+def failure_of(context: RunContext) -> Failure:
     """Return what the callback's context says about the run; it may know no task."""
+    from perennial.stages.failures import Failure
+
+    reason = str(context.get("reason") or "no reason given").replace("_", " ")
+    task = getattr(context.get("ti"), "task_id", None)
+    return Failure(context["dag"].dag_id, task, kept_error(context), reason, _day(context.get("partition_key")))
+
+
+def _route(case: str, failure: Failure, context: RunContext) -> None:
+    """Enter a failure; where the ledger does not answer, mail it without, one mail a cause and day."""
+    from perennial.adapters import Adapters
+    from perennial.catalog import load_use_case
+    from perennial.stages import failures
+
+    adapters, spec = Adapters.from_env(), load_use_case(case)
+    try:
+        failures.run(spec, failure, adapters, by=_by(context, "airflow"))
+        _tell({case}, adapters, context)
+    except LedgerError as error:
+        log.warning("the ledger cannot take the failure of %s: %s", failure.part, error)
+        _mail_unrouted(spec, failure, context, adapters)
+
+
+def _mail_unrouted(case: UseCase, failure: Failure, context: RunContext, adapters: Adapters) -> None:
+    from perennial.io.mails import Links, failure_mail
+    from perennial.stages import failures
+
+    from perennial_airflow.hooks import MailHook
+
+    marker = adapters.settings.home / "unrouted" / failures.cause_of(case, failure).replace(" ", "-")
+    now = timezone.utcnow()
+    if marker.exists() and now.timestamp() - marker.stat().st_mtime < UNROUTED_FOR.total_seconds():
+        log.info("a mail about this cause went out within a day: %s", marker.name)
+        return
+    links = Links.of(adapters.settings.airflow_url, run=run_url(context), section="run failed")
+    MailHook().deliver(failure_mail(case.alerts.of("critical"), failed_run(context, failure), links))
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+
+
+def failed_run(context: RunContext, failure: Failure) -> FailedRun:
+    """Return a failure as its mail tells it."""
     from perennial.io.mails import FailedRun
 
-    dag, ti = context["dag"], context.get("ti")
+    dag = context["dag"]
     return FailedRun(
-        dag_id=dag.dag_id,
-        title=dag.dag_display_name or dag.dag_id,
+        dag_id=failure.dag,
+        title=dag.dag_display_name or failure.dag,
         run_id=run_id_of(context),
         day=context.get("partition_key"),
-        reason=str(context.get("reason") or "no reason given").replace("_", " "),
-        task_id=getattr(ti, "task_id", None),
-        error=kept_error(context),
+        reason=failure.told,
+        task_id=failure.task,
+        error=failure.error,
     )
+
+
+def _tell(names: set[str], adapters: Adapters, context: RunContext) -> None:
+    """Mail what is due about use cases that can still be loaded."""
+    from perennial.catalog import use_cases
+
+    from perennial_airflow.mailing import tell
+
+    if names:
+        tell([case for case in use_cases() if case.name in names], adapters, context=context)
+
+
+def _by(context: RunContext, who: str) -> By:
+    from perennial.raising import By
+
+    return By(who, run_id_of(context), timezone.utcnow(), run_url(context))
+
+
+def _day(key: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(key))
+    except ValueError:
+        return None

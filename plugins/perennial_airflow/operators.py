@@ -17,11 +17,11 @@ from perennial_airflow.partitions import (
     day_of,
     is_backfill,
     newest_version_in,
-    reasons_of,
     requested_day,
     run_id_of,
     run_url,
     who_started,
+    why_started,
 )
 from perennial_airflow.xcoms import tell, xcom
 
@@ -104,7 +104,7 @@ class TrainOperator(StageOperator):
 
         case, adapters = self.use_case(), self.adapters()
         as_of = requested_day(context) or self._newest_day(case, adapters)
-        reason = "; ".join(reasons_of(context)) or f"started by {who_started(context)}"
+        reason = why_started(context)
         record = train.run(case, as_of, adapters, run=run_id_of(context), reason=reason)
         self.log.info("%s version %s (%s) as of %s: %s", self.case, record.version, record.winner, as_of, reason)
         who = who_started(context)
@@ -206,25 +206,24 @@ class MonitorOperator(StageOperator):
 
 
 class AlertOperator(StageOperator):
-    """Mail a finding to the people of the use case; skips where there is nothing to say.
-
-    Args:
-        finding: the monitor record as plain data, such as `monitor.output`.
-    """
-
-    template_fields: Sequence[str] = ("case", "finding")
-
-    def __init__(self, *, finding: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.finding = finding
+    """Turn the day's finding into what becomes of incidents, and mail it; skips where there is nothing to say."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return who was told and under which subject."""
-        from perennial_airflow import notices
+        """Return the entries of the ledger that it led to, and the subjects of the mails that went out."""
+        from perennial.raising import By
+        from perennial.stages import route
+
+        from perennial_airflow.mailing import tell as mail
 
         if is_backfill(context):
-            raise AirflowSkipException(f"{run_id_of(context)} is a backfill, and a backfill sends no mail.")
-        return notices.send_finding(self.use_case(), self.finding, self.adapters(), run_url=run_url(context))
+            raise AirflowSkipException(f"{run_id_of(context)} is a backfill: it raises no incident and sends no mail.")
+        case, adapters = self.use_case(), self.adapters()
+        by = By(who_started(context), run_id_of(context), timezone.utcnow(), run_url(context))
+        entries = route.run(case, day_of(context), adapters, by=by)
+        sent = [alert.subject for record in mail([case], adapters, context=context) for alert in record.sent]
+        if not entries and not sent:
+            raise AirflowSkipException("Nothing to tell: no incident opens, gets worse or ends.")
+        return {"entries": [xcom(entry) for entry in entries], "sent": sent}
 
 
 class RequestRetrainOperator(StageOperator):
@@ -239,5 +238,6 @@ class RequestRetrainOperator(StageOperator):
         decision = retrain.run(self.use_case(), day_of(context), self.adapters(), now=timezone.utcnow())
         if not decision.wanted:
             raise AirflowSkipException(decision.reason)
-        tell(context, self.outlets, reason=decision.reason, trigger=decision.trigger, day=decision.day.isoformat())
-        return xcom(decision)
+        why = f"{decision.trigger}: {decision.reason}"
+        tell(context, self.outlets, reason=why, trigger=decision.trigger, day=decision.day.isoformat())
+        return xcom(decision) | {"why": why}

@@ -55,9 +55,12 @@ def starters_of(context: RunContext) -> frozenset[str]:
 
 def run_url(context: RunContext) -> str:
     """Return the address of the run in Airflow's user interface."""
-    dag_id = getattr(context.get("dag"), "dag_id", "")
-    run = quote(run_id_of(context), safe="")
-    return f"{load_settings().airflow_url.rstrip('/')}/dags/{dag_id}/runs/{run}"
+    return address_of(getattr(context.get("dag"), "dag_id", ""), run_id_of(context))
+
+
+def address_of(dag_id: str, run_id: str) -> str:
+    """Return the address of a run, by its id."""
+    return f"{load_settings().airflow_url.rstrip('/')}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
 def reasons_of(context: RunContext) -> tuple[str, ...]:
@@ -66,6 +69,18 @@ def reasons_of(context: RunContext) -> tuple[str, ...]:
     extras = [event.extra or {} for asset in events for event in events[asset]]
     given = [*extras, getattr(context.get("dag_run"), "conf", None) or {}]
     return tuple(str(extra["reason"]) for extra in given if extra.get("reason"))
+
+
+def why_started(context: RunContext) -> str:
+    """Return the trigger that started a training, by name, and what it goes by.
+
+    One of *on demand*, *schedule*, and what a request names: *new data*, *performance drop*, *distribution change*.
+    """
+    reasons = reasons_of(context)
+    if reasons:
+        return "; ".join(reasons)
+    who = who_started(context)
+    return "schedule" if who == "airflow" else f"on demand: started by {who}"
 
 
 def newest_version_in(context: RunContext) -> str | None:

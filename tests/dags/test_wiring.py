@@ -8,7 +8,7 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import ParamValidationError
 from perennial import errors
 from perennial_airflow import defaults
-from perennial_airflow.notices import FailureMail, keep_error
+from perennial_airflow.notices import FailureNotice, keep_error
 
 STAGES = (
     "feature_build", "continuous_training", "model_promotion", "batch_scoring", "drift_monitoring", "lake_maintenance",
@@ -26,7 +26,7 @@ def test_each_use_case_has_its_nine_dags(dags):
     """Six that run by themselves and three with a form; a broken use case takes nobody else's DAGs away."""
     expected = {f"{case}__{stage}" for case in ("toy", "other") for stage in (*STAGES, *BY_HAND, "rollback")}
 
-    assert set(dags) - {"errors"} == expected
+    assert set(dags) - {"errors", "perennial__mail"} == expected
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -140,7 +140,7 @@ def test_every_dag_says_what_it_does_and_whom_to_tell(dags, stage):
     assert "|---|---|" in dag.doc_md
     assert {"perennial", "toy", stage} == set(dag.tags)
     assert dag.dag_display_name.startswith("toy · ")
-    assert dag.on_failure_callback == FailureMail(case="toy", to=("ops@example.org",))
+    assert dag.on_failure_callback == FailureNotice("toy")
     assert dag.catchup is False
     for task in dag.tasks:
         assert (task.owner, task.retries, task.on_failure_callback) == ("perennial", 2, [keep_error])
@@ -182,11 +182,23 @@ def test_features_come_after_ingest_and_scores_after_features(dags):
     assert upstream(dags["toy__batch_scoring"], "score") == {"wait_for_features"}
 
 
-def test_mail_and_retraining_do_not_wait_for_each_other(dags):
-    """A mail server that is down holds no retraining up."""
+def test_the_incident_knows_of_the_request_and_waits_for_nothing_to_succeed(dags):
+    """Its mail says what was done by itself; neither holds the other up."""
     dag = dags["toy__drift_monitoring"]
 
-    assert upstream(dag, "alert") == upstream(dag, "request_retrain") == {"wait_for_predictions", "monitor"}
+    assert upstream(dag, "request_retrain") == {"wait_for_predictions", "monitor"}
+    assert dag.get_task("alert").upstream_task_ids == {"request_retrain"}
+    assert dag.get_task("alert").trigger_rule == "all_done"
+
+
+@pytest.mark.parametrize(
+    ("stage", "has"), [("feature_build", 1), ("batch_scoring", 1), ("drift_monitoring", 1), ("continuous_training", 0)]
+)
+def test_a_daily_run_has_a_deadline(dags, stage, has):
+    """Six hours after its start, unless the use case says otherwise; a training takes as long as it takes."""
+    deadlines = dags[f"toy__{stage}"].deadline or []
+
+    assert [each.interval.total_seconds() for each in deadlines] == [6 * 3600] * has
 
 
 def test_a_request_starts_the_training_and_nothing_else_does(dags):
@@ -222,10 +234,19 @@ def test_events_start_training_and_promotion_only(dags):
     ],
 )
 def test_each_asset_has_one_producer(dags, dag, task, asset):
-    """The task that publishes a thing is the one that says so."""
+    """The task that publishes a thing is the one that says so; a probation may give a champion back."""
     outlets = {t.task_id: [a.name for a in t.outlets] for t in dags[f"toy__{dag}"].tasks if t.outlets}
+    back = {"watch_probation": ["toy/champion"]} if dag == "drift_monitoring" else {}
 
-    assert outlets == {task: [f"toy/{asset}"]}
+    assert outlets == {task: [f"toy/{asset}"], **back}
+
+
+def test_a_probation_is_watched_each_day_beside_the_monitor(dags):
+    """It waits for the day's scores, and neither a drift report nor a mail about drift holds it up."""
+    dag = dags["toy__drift_monitoring"]
+
+    assert upstream(dag, "watch_probation") == {"wait_for_predictions"}
+    assert not dag.get_task("watch_probation").downstream_task_ids
 
 
 def test_training_runs_on_the_cron_of_its_use_case(dags):

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,10 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
 
 import pytest
-from perennial.records import AlertRecord, ColumnDrift, MonitorRecord
+from fakes import FakeRegistry
+from perennial.io.ledger import Ledger
+from perennial.io.outbox import Outbox
+from perennial.records import ColumnDrift, Measure, MonitorRecord
 from perennial.spec import UseCase
 
 DAY = date(2026, 3, 1)
@@ -81,26 +85,6 @@ class FakeLake:
         return day in self.known
 
 
-class FakeLedger:
-    """A ledger of mails in memory."""
-
-    def __init__(self) -> None:
-        self.saved: list[AlertRecord] = []
-        self.reigning: str | None = "1"
-
-    def champion(self, case: str) -> str | None:
-        """Return the champion's version."""
-        return self.reigning
-
-    def was_alerted(self, case: str, *, verdict: str, since: date) -> bool:
-        """Tell whether a mail about the finding was saved."""
-        return any((a.case, a.verdict, a.since) == (case, verdict, since) for a in self.saved)
-
-    def save_alert(self, alert: AlertRecord) -> None:
-        """Keep the alert."""
-        self.saved.append(alert)
-
-
 class FakeEvents(dict[Any, SimpleNamespace]):
     """Airflow's outlet events: one accessor an asset, made when asked for."""
 
@@ -116,9 +100,13 @@ def case() -> UseCase:
 
 
 @pytest.fixture
-def adapters() -> SimpleNamespace:
-    """Return an outside world of fakes."""
-    return SimpleNamespace(lake=FakeLake(DAY), ledger=FakeLedger())
+def adapters(tmp_path: Path) -> SimpleNamespace:
+    """Return an outside world of fakes; ledger and outbox are real ones on SQLite."""
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    settings = SimpleNamespace(airflow_url="http://airflow", pages_root=tmp_path / "pages", home=tmp_path)
+    world = SimpleNamespace(lake=FakeLake(DAY), ledger=ledger, outbox=Outbox(ledger), settings=settings)
+    world.registry = FakeRegistry()
+    return world
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +114,8 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, case: UseCase, adapters: SimpleN
     """Put the case in place of the catalog's files and the fakes in place of the adapters."""
     catalog, module = ModuleType("perennial.catalog"), ModuleType("perennial.adapters")
     catalog.load_use_case = lambda name: case  # type: ignore[attr-defined]
+    catalog.use_cases = lambda: (case,)  # type: ignore[attr-defined]
+    catalog.names = lambda: (case.name,)  # type: ignore[attr-defined]
     module.Adapters = SimpleNamespace(from_env=lambda **options: adapters)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "perennial.catalog", catalog)
     monkeypatch.setitem(sys.modules, "perennial.adapters", module)
@@ -174,6 +164,7 @@ def make_finding() -> Callable[..., MonitorRecord]:
             "reason": "40% of the features drifted, limit 30%", "drifted_share": 0.4, "score": score,
             "columns": (spend,), "performance": {"roc_auc": 0.71}, "performance_window": None, "since": DAY,
             "opens_alert": True, "report": "toy/drift/2026-03-01.html",
+            "measures": (Measure("feed", "sales", "rows", 0.0, limit=40.0, over=True, detail="sales has 0 rows."),),
         }  # fmt: skip
         return MonitorRecord(**(defaults | fields))
 

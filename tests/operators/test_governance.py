@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -14,7 +13,7 @@ from perennial.io.ledger import Entry, Ledger
 from perennial.records import PromotionRecord
 from perennial_airflow.governance import RollbackOperator, TellDecisionsOperator
 from perennial_airflow.hooks import MailHook
-from perennial_airflow.notices import FailureMail
+from perennial_airflow.notices import FailureNotice
 
 FORM = {"to_version": " 5 ", "reason": "it loses money"}
 
@@ -34,9 +33,8 @@ def mails(monkeypatch):
 
 
 @pytest.fixture
-def ledger(adapters, tmp_path: Path, monkeypatch) -> Ledger:
+def ledger(adapters, monkeypatch) -> Ledger:
     """Put a real ledger in the adapters, and aliases that nobody has moved."""
-    adapters.ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     projection = ModuleType("perennial.projection")
     projection.watch = lambda *args, **options: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "perennial.projection", projection)
@@ -78,16 +76,6 @@ def test_a_refused_rollback_fails_the_task(fake_stage, make_context):
 
 SUBJECTS = [
     ("rolled back", {}, "[Perennial] toy: rolled back to version 5"),
-    (
-        "incident opened",
-        {"report": {"about": "aliases"}},
-        "[Perennial] toy: an alias was moved by hand, nothing is scored",
-    ),
-    (
-        "incident closed",
-        {"report": {"about": "aliases", "opened": 1}},
-        "[Perennial] toy: the aliases are back, scoring goes on",
-    ),
 ]
 
 
@@ -106,6 +94,22 @@ def test_a_decision_is_one_mail(ledger, mails, make_context, now, action, fields
     assert entry.anchor in mail.html
     assert "it <loses> money" in mail.text
     assert "/dags/toy__x/runs/run%201" in mail.text
+
+
+def test_a_moved_alias_is_one_thread_of_two_mails(ledger, mails, make_context, now):
+    """That it was moved, and that it is back, with who and why."""
+    opened = enter(ledger, now, "incident opened", report={"about": "aliases"})
+    tell(make_context())
+    enter(ledger, now, "incident closed", report={"about": "aliases", "opened": opened.id})
+    tell(make_context())
+
+    moved, back = mails.sent
+    assert moved.subject == "[Perennial] toy: aliases moved since 2026-03-02"
+    assert back.thread == moved.message_id
+    assert "critical" in moved.text
+    assert "is over" in back.text
+    assert opened.anchor in moved.html
+    assert "it &lt;loses&gt; money" in moved.html
 
 
 def test_other_incidents_and_promotions_are_not_told_here(ledger, mails, make_context, now):
@@ -131,7 +135,7 @@ def test_a_refused_mail_stays_due(ledger, mails, make_context, now):
     """Nobody was told, so the next run tells."""
     enter(ledger, now, "rolled back")
     mails.refuses = True
-    with pytest.raises(MailError):
+    with pytest.raises(AirflowSkipException):
         tell(make_context())
     mails.refuses = False
 
@@ -143,6 +147,6 @@ def test_a_run_that_failed_for_a_moved_alias_has_no_mail_of_its_own(mails, make_
     for error, sent in ((AliasMovedError("it was moved"), 0), (RefusedError("no"), 1)):
         text = f"{type(error).__name__}: {error}"
         ti = SimpleNamespace(task_id="score", xcom_pull=lambda text=text, **_: text)
-        FailureMail(case="toy", to=("ops@example.org",))(make_context(ti=ti, reason="task_failure"))
+        FailureNotice("toy")(make_context(ti=ti, reason="task_failure"))
 
         assert len(mails.sent) == sent

@@ -6,6 +6,8 @@ import smtplib
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import SimpleNamespace
@@ -13,9 +15,11 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from perennial.errors import MailError
-from perennial_airflow.notices import FailureMail
+from perennial.io.ledger import Ledger
+from perennial.io.outbox import Outbox
+from perennial_airflow.governance import SendMailOperator
+from perennial_airflow.notices import FailureNotice, note_late, note_success
 from perennial_airflow.operators import AlertOperator
-from perennial_airflow.xcoms import xcom
 
 OPTIONS = "disable_ssl=true&disable_tls=true&from_email=perennial%40example.org&timeout=5&retry_limit=0"
 
@@ -56,91 +60,108 @@ def catcher(monkeypatch) -> Iterator[Catcher]:
     assert not any(thread.name.startswith("aiosmtpd") for thread in threading.enumerate())
 
 
-def alert(record) -> AlertOperator:
-    """Return the task that mails this finding."""
-    return AlertOperator(task_id="alert", case="toy", finding=xcom(record))
+def looked(adapters, record) -> AlertOperator:
+    """Keep a day's finding, and return the task that follows it."""
+    adapters.ledger.add_monitor(record, at=datetime(2026, 3, 2, 1, tzinfo=UTC), run="run 1")
+    return AlertOperator(task_id="alert", case="toy")
 
 
-def test_a_finding_is_mailed_and_kept(catcher, adapters, make_context, make_finding):
-    """The mail has text, HTML and the picture inside; the ledger knows that it went out."""
-    handed_on = alert(make_finding()).execute(make_context())
+def test_an_incident_is_mailed_and_kept(catcher, adapters, make_context, make_finding):
+    """The mail has text and HTML, its links lead to the run; the ledger knows that it went out."""
+    handed_on = looked(adapters, make_finding()).execute(make_context())
 
     (mail,) = catcher.mails
-    kinds = [part.get_content_type() for part in mail.walk()]
-    assert kinds == ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png"]
+    assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
     assert (mail["To"], mail["From"]) == ("ops@example.org", "perennial@example.org")
-    assert adapters.ledger.saved[0].subject == mail["Subject"] == "[Perennial] toy: data drifted since 2026-03-01"
-    assert handed_on["to"] == ["ops@example.org"]
+    assert mail["Subject"] == "[Perennial] toy: feed broken since 2026-03-01"
+    assert "/dags/toy__x/runs/run%201" in mail.get_body(("plain",)).get_content()
+    assert handed_on["sent"] == [mail["Subject"]] == [alert.subject for alert in adapters.ledger.alerts("toy")]
+    assert handed_on["entries"][0]["action"] == "incident opened"
 
 
-def test_the_picture_is_the_one_the_page_asks_for(catcher, make_context, make_finding):
-    """Content-ID and `cid:` agree, and the part is inline, so that mail clients show it in its place."""
-    alert(make_finding()).execute(make_context())
+def test_one_incident_is_one_mail(catcher, adapters, make_context, make_finding):
+    """Its next day is skipped."""
+    looked(adapters, make_finding()).execute(make_context())
+    later = make_finding(day=date(2026, 3, 2))
 
-    picture = next(part for part in catcher.mails[0].walk() if part.get_content_type() == "image/png")
-    assert picture["Content-ID"] == "<drift>"
-    assert picture.get_content_disposition() == "inline"
-    assert 'src="cid:drift"' in catcher.mails[0].get_body(("html",)).get_content()
-    assert picture.get_content().startswith(b"\x89PNG")
-
-
-def test_one_finding_is_one_mail(catcher, adapters, make_context, make_finding):
-    """The same finding on its next day is skipped, and says that it was told."""
-    from datetime import date
-
-    alert(make_finding()).execute(make_context())
-
-    with pytest.raises(AirflowSkipException, match=r"drifted since 2026-03-01\) went out before"):
-        alert(make_finding(day=date(2026, 3, 2), opens_alert=False)).execute(make_context())
+    with pytest.raises(AirflowSkipException, match="no incident opens, gets worse or ends"):
+        looked(adapters, later).execute(make_context(partition_key="2026-03-02"))
     assert len(catcher.mails) == 1
 
 
-@pytest.mark.parametrize("verdict", ["stable", "unknown"])
-def test_silence_where_there_is_nothing_to_say(verdict, catcher, make_context, make_finding):
-    """Neither a stable day nor one that cannot be judged is a reason for a mail."""
+def test_opening_and_end_are_one_thread_on_the_wire(catcher, adapters, make_context, make_finding):
+    """As the server got them: Message-ID, In-Reply-To, References, and the subject behind `Re:`."""
+    looked(adapters, make_finding()).execute(make_context())
+    for day in ("2026-03-02", "2026-03-03"):
+        calm = looked(adapters, make_finding(day=date.fromisoformat(day), verdict="stable", measures=()))
+        if day == "2026-03-02":
+            with pytest.raises(AirflowSkipException):
+                calm.execute(make_context(partition_key=day))
+        else:
+            calm.execute(make_context(partition_key=day))
+
+    first, over = catcher.mails
+    assert over["In-Reply-To"] == over["References"] == first["Message-ID"] != over["Message-ID"]
+    assert over["Subject"] == f"Re: {first['Subject']}"
+    assert "is over" in over.get_body(("plain",)).get_content()
+
+
+def test_silence_where_there_is_nothing_to_say(catcher, adapters, make_context, make_finding):
+    """Drift without consequence is no reason for a mail."""
     with pytest.raises(AirflowSkipException, match="Nothing to tell"):
-        alert(make_finding(verdict=verdict)).execute(make_context())
+        looked(adapters, make_finding(measures=())).execute(make_context())
     assert catcher.mails == []
 
 
-def test_a_backfill_sends_no_mail(catcher, make_context, make_finding):
-    """Not even about a finding."""
-    with pytest.raises(AirflowSkipException, match="a backfill sends no mail"):
-        alert(make_finding()).execute(make_context("backfill"))
+def test_a_backfill_raises_no_incident_and_sends_no_mail(catcher, adapters, make_context, make_finding):
+    """Not even about a broken feed."""
+    with pytest.raises(AirflowSkipException, match="it raises no incident and sends no mail"):
+        looked(adapters, make_finding()).execute(make_context("backfill"))
     assert catcher.mails == []
+    assert adapters.ledger.history() == ()
 
 
-def test_a_refused_mail_is_not_lost(catcher, adapters, make_context, make_finding):
-    """The task fails and says what to check; the next day tells of the finding, since nobody was told."""
+def test_a_refused_mail_waits_and_fails_nothing(catcher, adapters, make_context, make_finding):
+    """The incident is in the ledger; the mail goes out with whatever runs next, once."""
     catcher.refuses = True
-    with pytest.raises(MailError, match=r"to ops@example.org was not delivered.*550.*Check that connection"):
-        alert(make_finding()).execute(make_context())
-    assert adapters.ledger.saved == []
+    assert looked(adapters, make_finding()).execute(make_context())["sent"] == []
+    assert len(adapters.outbox.waiting()) == 1
 
     catcher.refuses = False
-    alert(make_finding(opens_alert=False)).execute(make_context())
+    for _ in range(2):
+        with suppress(AirflowSkipException):
+            SendMailOperator(task_id="send_mail").execute(make_context())
     assert len(catcher.mails) == 1
 
 
-def test_a_server_that_is_down_is_a_mail_error(monkeypatch, make_context, make_finding):
-    """A refused connection is told like a refused mail."""
+def test_a_server_that_is_down_fails_the_task_that_only_sends(monkeypatch, adapters, make_context, make_finding):
+    """So that somebody sees it; the mail is still there."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", f"smtp://127.0.0.1:{port}/?{OPTIONS}")
+    looked(adapters, make_finding()).execute(make_context())
 
-    with pytest.raises(MailError, match=r"smtp_default.*ConnectionRefusedError"):
-        alert(make_finding()).execute(make_context())
+    with pytest.raises(MailError, match=r"1 mail\(s\) stay in the outbox.*smtp_default.*ConnectionRefusedError"):
+        SendMailOperator(task_id="send_mail").execute(make_context())
+    assert len(adapters.outbox.waiting()) == 1
 
 
-def test_a_missing_connection_is_a_mail_error(monkeypatch, make_context, make_finding):
+def test_a_missing_connection_is_a_mail_error(monkeypatch, adapters, make_context, make_finding):
     """Nobody has set `smtp_default`: the message names it."""
     from perennial_airflow.hooks import MailHook
 
     monkeypatch.setattr(MailHook, "get_connection", _not_found)
+    looked(adapters, make_finding()).execute(make_context())
 
     with pytest.raises(MailError, match="the connection 'smtp_default'"):
-        alert(make_finding()).execute(make_context())
+        SendMailOperator(task_id="send_mail").execute(make_context())
+
+
+def test_nothing_that_is_due_is_a_skip(catcher, make_context):
+    """Four times an hour, all year."""
+    with pytest.raises(AirflowSkipException, match=r"Nothing is due; 0 mail\(s\) wait"):
+        SendMailOperator(task_id="send_mail").execute(make_context())
 
 
 def _not_found(_hook: object, _conn_id: str) -> None:
@@ -149,29 +170,49 @@ def _not_found(_hook: object, _conn_id: str) -> None:
     raise AirflowNotFoundException("The conn_id `smtp_default` isn't defined")
 
 
-def test_a_failed_run_is_one_mail(catcher, make_context):
-    """It names the DAG, the day, the task and the reason, all escaped."""
-    context = make_context(
-        reason="task_failure",
-        ti=SimpleNamespace(task_id="<b>ingest", xcom_pull=lambda **_: None),
-        run_id="manual & mine",
-    )
+def failed(make_context, task: str = "ingest", error: str | None = None, **fields):
+    """Return the context of a run in which a task failed."""
+    return make_context(reason="task_failure", ti=SimpleNamespace(task_id=task, xcom_pull=lambda **_: error), **fields)
 
-    FailureMail(case="toy", to=("ops@example.org",))(context)
+
+def test_a_failed_run_is_one_mail(catcher, make_context):
+    """It names the DAG, the day, the task and the error, all escaped."""
+    FailureNotice("toy")(failed(make_context, "<b>ingest", "DataError: <i>rows", run_id="manual & mine"))
 
     (mail,) = catcher.mails
     page = mail.get_body(("html",)).get_content()
-    assert mail["Subject"] == "[Perennial] failed: toy__x of 2026-03-01"
+    assert mail["Subject"] == "[Perennial] toy: runs fail since 2026-03-01"
     assert "&lt;b&gt;ingest" in page
-    assert "manual &amp; mine" in page
+    assert "DataError: &lt;i&gt;rows" in page
     assert "/dags/toy__x/runs/manual%20%26%20mine" in mail.get_body(("plain",)).get_content()
 
 
-def test_a_failed_backfill_sends_none(catcher, make_context):
-    """Who starts a backfill looks at it; ninety mails would help nobody."""
-    FailureMail(case="toy", to=("ops@example.org",))(make_context("backfill"))
+def test_many_tasks_that_fail_for_one_reason_are_one_mail(catcher, make_context):
+    """Forty of them."""
+    for place in range(40):
+        FailureNotice("toy")(failed(make_context, f"task_{place}", f"LakeError: no disk {place}"))
+
+    assert len(catcher.mails) == 1
+
+
+def test_a_task_that_ends_well_ends_its_incident(catcher, make_context):
+    """With one mail; another task's success does not."""
+    FailureNotice("toy")(failed(make_context))
+    note_success(failed(make_context, "features"))
+    assert len(catcher.mails) == 1
+    note_success(failed(make_context))
+    note_success(failed(make_context))
+
+    assert [mail["Subject"].startswith("Re: ") for mail in catcher.mails] == [False, True]
+
+
+def test_a_failed_backfill_sends_none(catcher, adapters, make_context):
+    """Who starts a backfill looks at it; ninety mails would help nobody. Nor does it end an incident."""
+    FailureNotice("toy")(make_context("backfill"))
+    note_success(make_context("backfill", ti=SimpleNamespace(task_id="x")))
 
     assert catcher.mails == []
+    assert adapters.ledger.history() == ()
 
 
 def test_a_callback_that_knows_little_still_mails(catcher, make_context):
@@ -179,9 +220,44 @@ def test_a_callback_that_knows_little_still_mails(catcher, make_context):
     context = make_context(partition_key=None)
     del context["dag_run"]
 
-    FailureMail(case="toy", to=("ops@example.org",))(context)
+    FailureNotice("toy")(context)
 
-    assert catcher.mails[0]["Subject"] == "[Perennial] failed: toy__x"
+    assert catcher.mails[0]["Subject"].startswith("[Perennial] toy: runs fail since ")
+
+
+def test_with_a_dead_ledger_a_failure_is_mailed_all_the_same_once(catcher, adapters, make_context, monkeypatch):
+    """Nothing can be entered; forty tasks that fail for it are still one mail, and a day later another."""
+    adapters.ledger = Ledger("postgresql://nobody@127.0.0.1:9/none")
+    adapters.outbox = Outbox(adapters.ledger)
+    for place in range(3):
+        FailureNotice("toy")(failed(make_context, f"task_{place}", f"LedgerError: no answer {place}"))
+    (mail,) = catcher.mails
+    assert mail["Subject"] == "[Perennial] failed: toy__x of 2026-03-01"
+
+    monkeypatch.setattr("perennial_airflow.notices.UNROUTED_FOR", timedelta(0))
+    FailureNotice("toy")(failed(make_context, "task_0", "LedgerError: no answer 0"))
+    assert len(catcher.mails) == 2
+
+
+def test_a_success_with_a_dead_ledger_stays_one(adapters, make_context):
+    """The task has done its work."""
+    adapters.ledger = Ledger("postgresql://nobody@127.0.0.1:9/none")
+
+    note_success(failed(make_context))
+
+
+@pytest.mark.parametrize(("run", "mails"), [("scheduled__2026-03-02", 1), ("backfill__2026-03-02", 0)])
+def test_a_missed_deadline_is_one_mail(catcher, run: str, mails: int):
+    """None of a backfill; the context is what Airflow hands a deadline's callback."""
+    for _ in range(2):
+        note_late({"dag_run": {"dag_run_id": run, "partition_key": "2026-03-01"}}, case="toy", dag="toy__batch_scoring")
+
+    assert len(catcher.mails) == mails
+    if mails:
+        assert catcher.mails[0]["Subject"] == "[Perennial] toy: a run is late since 2026-03-01"
+        assert (
+            "/dags/toy__batch_scoring/runs/scheduled__2026-03-02" in catcher.mails[0].get_body(("plain",)).get_content()
+        )
 
 
 def test_what_the_hook_relies_on_is_there():

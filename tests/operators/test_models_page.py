@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from perennial.errors import LedgerError, RegistryError, SpecError
+from perennial.incidents import Incident
 from perennial.records import AlertRecord, Window
 from perennial.verdicts import GateReport
 from perennial_airflow.ui.app import inside, make_app
@@ -27,7 +28,9 @@ class World:
         self.finding = finding
         self.dead: set[str] = set()
         self.remembered: tuple[str, ...] = (case.name,)
-        self.incident: SimpleNamespace | None = None
+        self.incidents: tuple[Incident, ...] = ()
+        self.late: tuple[datetime, ...] = ()
+        self.terms: dict | None = None
         self.ledger = self.lake = self.registry = self
 
     def _alive(self, part: str, error: type[Exception]) -> None:
@@ -42,7 +45,14 @@ class World:
     def latest_promotion(self, case):
         """Return a promotion ten days ago."""
         self._alive("ledger", LedgerError)
-        return SimpleNamespace(to_version="7", at=datetime.now(UTC).replace(microsecond=0), who="ann <ann>")
+        at, report = datetime.now(UTC).replace(microsecond=0), {"probation": self.terms} if self.terms else {}
+        return SimpleNamespace(
+            id=3, action="promoted", from_version="6", to_version="7", at=at, who="ann <ann>", report=report
+        )
+
+    def latest(self, case, action):
+        """Return no entry: no probation is over."""
+        self._alive("ledger", LedgerError)
 
     def latest_report(self, case, *, version=None):
         """Return a report in which the champion beats its baseline."""
@@ -62,10 +72,15 @@ class World:
             AlertRecord(case, "drifted", DAY, DAY, "data drifted <b>", ("x",), datetime(2026, 3, 2, 4, tzinfo=UTC)),
         )
 
-    def open_incident(self, case, *, about):
-        """Return the incident that is open."""
+    def open_incidents(self):
+        """Return the incidents that are open."""
         self._alive("ledger", LedgerError)
-        return self.incident
+        return self.incidents
+
+    def overdue(self, now):
+        """Return since when mails wait."""
+        self._alive("ledger", LedgerError)
+        return self.late
 
     def days(self, table):
         """Return one day."""
@@ -97,15 +112,47 @@ def mounted(*, logged_in: bool) -> TestClient:
     return TestClient(airflow, follow_redirects=False)
 
 
-def test_an_alias_that_was_moved_by_hand_is_shown(world):
-    """With what is wrong, escaped."""
+AT = datetime(2026, 3, 1, 4, tzinfo=UTC)
+MOVED = Incident(
+    12, "toy", "aliases", "aliases moved", "critical", DAY, AT, "alias 'champion' is at <3>", "7", cases=("toy",),
+    acknowledged_by="<ann>", snoozed_until=date(2026, 3, 9),
+)  # fmt: skip
+
+
+def test_an_open_incident_is_shown_with_what_can_be_done(world):
+    """What, since when, how serious, who is at work; forms, the runbook; all escaped."""
     client = mounted(logged_in=True)
-    assert "moved by hand" not in client.get("/perennial/models").text
-    world.incident = SimpleNamespace(reason="alias 'champion' is at <3>")
+    assert "Open incidents" not in client.get("/perennial/models").text
+    world.incidents = (MOVED,)
 
     text = client.get("/perennial/models").text
-    assert "alias moved by hand" in text
-    assert "is at &lt;3&gt;" in text
+    for expected in (
+        "toy: aliases moved", "is at &lt;3&gt;", "&lt;ann&gt;", "No mails before 2026-03-09", 'href="#incident-12"',
+        'href="/perennial/runbook#aliases-moved"', 'action="/perennial/incidents/12/acknowledge"',
+        'action="/perennial/incidents/12/snooze"',
+    ):  # fmt: skip
+        assert expected in text
+
+
+def test_mails_that_do_not_go_out_are_said(world):
+    """Nobody could be mailed about it."""
+    world.late = (AT, AT)
+
+    assert (
+        "2 mails have not gone out, the oldest since 2026-03-01 04:00 UTC"
+        in mounted(logged_in=True).get("/perennial/models").text
+    )
+
+
+def test_a_probation_is_shown_with_how_far_it_has_come(world):
+    """Of thirty days with labels of seven days, none has matured on its second day."""
+    client = mounted(logged_in=True)
+    assert "probation" not in client.get("/perennial/models").text
+    terms = {"loss": 0.02, "horizon_days": 7, "days": 30, "labels": None, "alpha": 0.05}
+    world.terms = {"metric": "log_loss", "terms": terms, "start": "2026-02-22", "value": None}
+    text = client.get("/perennial/models").text
+
+    assert "on probation against version 6: 0 of 30 days with labels, until 2026-03-31 at the earliest" in text
 
 
 @pytest.mark.parametrize(
@@ -279,4 +326,5 @@ def test_what_this_app_uses_of_airflow_is_there():
     from airflow.api_fastapi.core_api import security
 
     assert callable(security.requires_authenticated())
+    assert callable(security.requires_access_dag(method="POST"))
     assert LOGIN.dependency.__annotations__.keys() >= {"request", "user"}

@@ -96,7 +96,7 @@ def test_training_takes_the_newest_feature_day(adapters, fake_stage, make_contex
     handed_on = operators.TrainOperator(task_id="train", case="toy", outlets=[asset]).execute(context)
 
     assert stage.args[1] == DAY
-    assert stage.kwargs == {"run": "run 1", "reason": "started by ann"}
+    assert stage.kwargs == {"run": "run 1", "reason": "on demand: started by ann"}
     assert context["outlet_events"][asset].extra["who"] == "ann"
     assert handed_on["baselines"]["constant"]["roc_auc"] is None
 
@@ -197,12 +197,16 @@ def test_monitoring_hands_over_the_day_and_the_clock(fake_stage, make_context, m
 
 def test_a_wanted_retraining_is_asked_for_with_its_reason(fake_stage, make_context):
     """The event carries the reason to the training run."""
-    fake_stage("retrain", gives=RetrainDecision("toy", DAY, wanted=True, trigger="drift", reason="spend_30d drifted"))
+    fake_stage(
+        "retrain",
+        gives=RetrainDecision("toy", DAY, wanted=True, trigger="distribution change", reason="spend_30d drifted"),
+    )
     context, asset = make_context(), Asset("toy/retrain_request")
 
-    operators.RequestRetrainOperator(task_id="r", case="toy", outlets=[asset]).execute(context)
+    handed_on = operators.RequestRetrainOperator(task_id="r", case="toy", outlets=[asset]).execute(context)
 
-    assert context["outlet_events"][asset].extra["reason"] == "spend_30d drifted"
+    why = "distribution change: spend_30d drifted"
+    assert context["outlet_events"][asset].extra["reason"] == handed_on["why"] == why
 
 
 def test_an_unwanted_retraining_skips(fake_stage, make_context):

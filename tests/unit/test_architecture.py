@@ -16,6 +16,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # A client has one module that talks to it; another system can then take its place.
 DUCKDB = {
     "io/aggregates.py",
+    "io/counts.py",
     "io/profiles.py",
     "io/relations.py",
     "io/sources.py",

@@ -8,17 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from perennial import carding, catalog, projection
+from perennial import carding, catalog, projection, supervising
 from perennial.adapters import Adapters
+from perennial.commands.incidents import mail
 from perennial.commands.printing import columns, show_json, who
-from perennial.errors import DataError, MailError, RefusedError, SetupError, TamperedError
+from perennial.errors import DataError, RefusedError, SetupError, TamperedError
 from perennial.io.entries import Entry
-from perennial.io.mails import Links
 from perennial.io.pages import moment
-from perennial.io.post import deliver
-from perennial.settings import connection
-from perennial.spec import UseCase
-from perennial.stages import audit, reigns, reproduce, rollback, tell
+from perennial.stages import audit, probation, reigns, reproduce, rollback
 from perennial.stages.reigns import Reign
 
 app = typer.Typer(help=__doc__)
@@ -78,7 +75,7 @@ def roll_back(
     spec, adapters = catalog.load_use_case(case), Adapters.from_env()
     record = rollback.run(spec, to, adapters, who=who(), reason=reason, now=datetime.now(UTC), run=RUN)
     show_json(record)
-    _tell(spec, adapters)
+    mail(spec, adapters)
 
 
 @app.command("aliases")
@@ -99,20 +96,36 @@ def check_aliases(
         found = projection.watch(case, adapters, now=now, who=who(), run=RUN)
         if not found.moved:
             typer.echo(f"{case}: the aliases are where the ledger says, champion {found.champion or 'none'}.")
-    _tell(spec, adapters)
+    mail(spec, adapters)
     if not repair:
         found.raise_if_moved()
 
 
-def _tell(case: UseCase, adapters: Adapters) -> None:
-    """Mail what is due through the connection `smtp_default`; where that cannot be, the next daily run does."""
-    models = Links.of(adapters.settings.airflow_url, run="").models
-    try:
-        address = connection("smtp_default")
-        links = Links.of(adapters.settings.airflow_url, run=models)
-        tell.run(case, adapters, deliver=lambda mail: deliver(mail, address), links=links, now=datetime.now(UTC))
-    except (SetupError, MailError) as error:
-        typer.echo(f"Nobody was mailed yet, the next run of {case.name}__batch_scoring will: {error}", err=True)
+@app.command("probation")
+def watch_probation(
+    case: Case,
+    day: Annotated[
+        datetime | None, typer.Argument(formats=["%Y-%m-%d"], help="UTC day; default: the newest that is scored")
+    ] = None,
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="do what follows: roll back, or enter that it is over")
+    ] = False,
+) -> None:
+    """Say how a new champion does against the former one, by the labels that a day knows."""
+    spec, adapters, now = catalog.load_use_case(case), Adapters.from_env(), datetime.now(UTC)
+    scored = adapters.lake.days(spec.predictions_table)
+    asked = day.date() if day else max(scored, default=now.date())
+    if apply:
+        watched = supervising.run(spec, asked, adapters, run=RUN, now=now)
+        typer.echo(f"{case}: {watched.told()}")
+        mail(spec, adapters)
+        return
+    found = probation.run(spec, asked, adapters, run=RUN, now=now, enters=False)
+    if found is None:
+        typer.echo(f"No version of {case} is on probation; `probation:` in use_case.yaml declares one.")
+    else:
+        show_json(found)
 
 
 @app.command("champion")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from perennial.core.drift import Column, NumericProfile, Profile
 from perennial.core.metrics import IntArray
 from perennial.records import Json
 
@@ -26,17 +25,6 @@ class DayCounts:
 
     days: IntArray
     counts: Mapping[str, IntArray]
-
-    @classmethod
-    def of(cls, columns: Mapping[str, tuple[Profile, Column]], *, day: IntArray) -> DayCounts:
-        """Return the counts of columns in the bins of their profiles; `day` is each row's day."""
-        days, code = np.unique(day, return_inverse=True)
-        counts = {}
-        for name, (reference, column) in columns.items():
-            bins = _bins(reference)
-            flat = code * bins + _codes(reference, column)
-            counts[name] = np.bincount(flat, minlength=days.size * bins).reshape(days.size, bins)
-        return cls(days.astype(np.int64), counts)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DayCounts:
@@ -60,18 +48,3 @@ class DayCounts:
     def days_until(self, day: date) -> int:
         """Return how many days after the last of these a day lies; 1 is the next one, and the least there is."""
         return max(1, int(np.datetime64(day, "D").astype(np.int64) - self.days[-1]))
-
-
-def _bins(reference: Profile) -> int:
-    """Return how many bins a profile has, that of nulls included."""
-    return len(reference.counts) + (1 if isinstance(reference, NumericProfile) else 2)
-
-
-def _codes(reference: Profile, column: Column) -> IntArray:
-    """Return the bin of each row."""
-    null = _bins(reference) - 1
-    if isinstance(reference, NumericProfile):
-        code = np.searchsorted(np.array(reference.edges), column.values, side="left")
-        return np.where(np.isnan(column.values), null, code)
-    places = {value: place for place, value in enumerate(reference.categories)} | {None: null}
-    return np.array([places.get(value, null - 1) for value in column.values], dtype=np.int64)

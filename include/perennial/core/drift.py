@@ -1,45 +1,65 @@
 """How far a column has moved from its reference, on binned counts that travel as JSON.
 
 A reference is counted once, when a model is trained, into bins that stay with the model. A day's rows are
-counted into the same bins, and three measures compare the counts: the population stability index decides,
-Wasserstein (numeric) and Jensen-Shannon (categorical) say how far. Missing values have a bin of their own, so
-a column that turns null drifts.
+counted into the same bins (`io.counts`), and measures compare the counts: the population stability index decides,
+Wasserstein (numeric) and Jensen-Shannon (categorical) say how far (`core.distances`). Missing values have a bin of
+their own, so a column that turns null drifts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.core import distances
+from perennial.core.distances import Cells, Distance
 from perennial.records import ColumnDrift, DriftVerdict, Json, Record
 
 FloatArray = NDArray[np.float64]
 Kind = Literal["numeric", "categorical"]
 
 BINS = 10
+TAILS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+PARTS = 128
+OUTSIDE = 0.001  # share of the rows on each side of the strips
 MOST_CATEGORIES = 50
 NAMED = 3
 ALWAYS_DRIFT = frozenset({"missing column"})
 
 
 @dataclass(frozen=True, slots=True)
+class Grid(Record):
+    """What cuts values into cells: the segments between `cuts`, and `parts` strips of equal width across all of them.
+
+    A value x is in the segment i with `cuts[i-1] < x <= cuts[i]`, and in the strip `floor((x - low) * rate)`, within 0
+    and `parts - 1`; its cell is `i * parts + strip`. With a rate of 0 there is one strip. So cells are narrow where
+    many rows lie, by the cuts, and where the column is wide, by the strips.
+    """
+
+    cuts: tuple[float, ...]
+    parts: int = 1
+    low: float = 0.0
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class NumericProfile(Record):
     """Counts of a numeric column: `counts[i]` rows have `edges[i-1] < x <= edges[i]`, outer bins are open.
 
-    `means[i]` is the mean of bin i (0 where it is empty), `scale` the standard deviation of the finite
-    values. Infinite values are counted in the outer bins and stand for the largest or smallest finite value
-    in the means.
+    `scale` is the standard deviation of the finite values. Infinite values are counted in the outer bins, and are in no
+    cell. The grid's cuts include the edges.
     """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
-    means: tuple[float, ...]
     nulls: int
     scale: float
+    grid: Grid
+    cells: Cells
 
     @property
     def rows(self) -> int:
@@ -76,60 +96,91 @@ Profile = NumericProfile | CategoricalProfile
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column to judge: numbers with NaN for null, or texts with None for null."""
+class NumericCounts:
+    """A day's numeric column in the bins and cells of its reference.
 
-    kind: Kind
-    values: NDArray[Any]
+    `least` and `greatest` are of all values that are there, infinite ones included; None where there is none.
+    """
 
-    @classmethod
-    def numeric(cls, values: Any) -> Column:
-        """Return a column of numbers; NaN is missing."""
-        return cls("numeric", np.asarray(values, dtype=np.float64))
+    counts: tuple[int, ...]
+    nulls: int
+    cells: Cells
+    infinite: int = 0
+    least: float | None = None
+    greatest: float | None = None
+    kind: ClassVar[Kind] = "numeric"
 
-    @classmethod
-    def categorical(cls, values: Sequence[Any]) -> Column:
-        """Return a column of texts; None is missing."""
-        texts = np.empty(len(values), dtype=object)
-        texts[:] = [None if value is None else str(value) for value in values]
-        return cls("categorical", texts)
+    @property
+    def rows(self) -> int:
+        """Return all rows, missing values included."""
+        return sum(self.counts) + self.nulls
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalCounts:
+    """A day's categorical column: rows by category, and nulls."""
+
+    counts: Mapping[str, int]
+    nulls: int
+    kind: ClassVar[Kind] = "categorical"
+
+    @property
+    def rows(self) -> int:
+        """Return all rows, missing values included."""
+        return sum(self.counts.values()) + self.nulls
+
+
+Counts = NumericCounts | CategoricalCounts
+Asked = Callable[[str], float | None]  # the distance of a column's rows themselves, None where they are gone
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a column counts as drifted: its PSI is `psi` or more, judged on `min_rows` rows or more."""
+    """When a column counts as drifted: its PSI is `psi` or more, judged on `min_rows` rows or more.
+
+    `distance` is the limit that the told distance is held against; None leaves that out.
+    """
 
     psi: float
     min_rows: int
+    distance: float | None = None
 
 
-def profile(column: Column) -> Profile:
-    """Return the reference counts of a column, with bins cut on its own values.
+def edges(finite: FloatArray) -> FloatArray:
+    """Return the edges of a reference's bins: ten of equal mass, ties merged, and one empty bin on each side.
 
-    A numeric column has ten bins of equal mass, ties merged, and one empty bin on each side of its range, so
-    that values the reference never had are seen by the PSI. A categorical one keeps its 50 most frequent
-    categories.
+    The empty ones let values that the reference never had be seen by the PSI. No edges where there is no value.
     """
-    if column.kind == "categorical":
-        return _categories(column.values)
-    return count_numeric(column.values, edges=_edges(column.values[np.isfinite(column.values)]))
+    if not finite.size:
+        return finite
+    inner = np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1])
+    with np.errstate(over="ignore"):  # below the smallest number there is lies only the infinite one
+        below = np.nextafter(finite.min(), -np.inf)
+    return np.unique(np.r_[below, inner, finite.max()])
 
 
-def count_numeric(values: FloatArray, *, edges: FloatArray) -> NumericProfile:
-    """Return the counts of `values` in the bins that `edges` cut; NaN counts as null."""
-    known = values[~np.isnan(values)]
-    finite = known[np.isfinite(known)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    code = np.searchsorted(edges, known, side="left")
-    counts = np.bincount(code, minlength=edges.size + 1)
-    sums = np.bincount(code, np.clip(known, low, high), edges.size + 1)
-    means = np.divide(sums, counts, out=np.zeros(counts.size), where=counts > 0)
-    return NumericProfile(
-        edges=tuple(edges.tolist()),
-        counts=tuple(counts.tolist()),
-        means=tuple(means.tolist()),
-        nulls=int(values.size - known.size),
-        scale=float(finite.std()) if low < high else 0.0,  # rounding gives a constant a spread
+def grid(finite: FloatArray) -> Grid:
+    """Return the cells of a reference: cuts at its edges and quantiles in the tails, and 128 strips between these."""
+    if not finite.size:
+        return Grid(())
+    lower, upper = np.quantile(finite, TAILS), np.quantile(finite, 1 - np.array(TAILS))
+    cuts = tuple(np.unique(np.r_[edges(finite), lower, upper]).tolist())
+    low, high = lower[TAILS.index(OUTSIDE)], upper[TAILS.index(OUTSIDE)]
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        rate = float(PARTS / (high - low))
+    # Of numbers too close or too far apart for a rate, the cuts alone make the cells.
+    return Grid(cuts, PARTS, float(low), rate) if np.isfinite(rate) and rate > 0 else Grid(cuts)
+
+
+def categories(found: CategoricalCounts) -> CategoricalProfile:
+    """Return the counts of the 50 most frequent categories, ties in alphabetical order, and of the rest together."""
+    ranked = sorted(found.counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    kept = ranked[:MOST_CATEGORIES]
+    return CategoricalProfile(
+        categories=tuple(value for value, _ in kept),
+        counts=tuple(count for _, count in kept),
+        other=sum(count for _, count in ranked[MOST_CATEGORIES:]),
+        nulls=found.nulls,
     )
 
 
@@ -158,80 +209,55 @@ def psis(reference: NDArray[Any], current: NDArray[Any]) -> FloatArray:
     return np.asarray(terms.sum(axis=-1), dtype=np.float64)
 
 
-def jensen_shannon(reference: Sequence[int], current: Sequence[int]) -> float:
-    """Return the Jensen-Shannon distance of two counts over the same bins.
-
-    `JS = sqrt(½ Σ pᵢ log₂(pᵢ / mᵢ) + ½ Σ qᵢ log₂(qᵢ / mᵢ))` with `m = (p + q) / 2` and plain shares; an empty
-    bin adds nothing.
-
-    Returns:
-        0 for equal shares .. 1 for shares that have no bin in common; 0 where either side has no rows.
-
-    Source:
-        Endres and Schindelin (2003), IEEE Trans. Inf. Theory 49, 1858-1860.
-    """
-    counts = np.array([reference, current], dtype=np.float64)
-    if not counts.size or (counts.sum(axis=1) == 0).any():
-        return 0.0
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    middle = shares.mean(axis=0)
-    ratio = np.divide(shares, middle, out=np.ones_like(shares), where=shares > 0)
-    divergence = float((shares * np.log2(ratio)).sum() / 2)
-    return float(np.sqrt(min(max(divergence, 0.0), 1.0)))
-
-
-def wasserstein(reference: NumericProfile, current: NumericProfile) -> float:
-    """Return the normalised first Wasserstein distance of two profiles with the same edges.
-
-    `W = ∫ |F(x) - G(x)| dx / scale`, where F and G are the distribution functions of the two samples with the
-    rows of each bin put on that sample's own mean in the bin, and `scale` is the reference's standard
-    deviation. Nulls are left out. A sample moved by d standard deviations is at distance d, however far
-    outside the reference it lies.
-
-    Returns:
-        Reference standard deviations, 0 or more; for a constant reference the distance itself, not divided.
-
-    Source:
-        Ramdas, García Trillos and Cuturi (2017), Entropy 19, 47.
-    """
-    p, q = (np.array(side.counts, dtype=np.float64) for side in (reference, current))
-    if p.sum() == 0 or q.sum() == 0:
-        return 0.0
-    places = np.r_[np.array(reference.means), np.array(current.means)]
-    steps = np.r_[p / p.sum(), -q / q.sum()]
-    order = np.argsort(places, kind="stable")
-    gap = np.abs(np.cumsum(steps[order])[:-1])
-    distance = float((gap * np.diff(places[order])).sum())
-    return distance / reference.scale if reference.scale > 0 else distance
-
-
-def judge(name: str, reference: Profile | None, column: Column | None, *, limits: Limits) -> ColumnDrift:
+def judge(
+    name: str, reference: Profile | None, found: Counts | Kind | None, *, limits: Limits, asked: Asked | None = None
+) -> ColumnDrift:
     """Return the verdict on one column; never raises, whatever the column holds.
 
     The first that applies: "missing column" (no rows to look at), "new column" (no reference), "too few rows"
     (fewer than `limits.min_rows`), "all null" and "constant" (where the reference is not so too), "drifted"
-    (`psi >=` its limit), "new categories", "stable". A column that was measured says its limit.
+    (`psi >=` its limit), "new categories", "stable". A column that was measured says its limits.
+
+    Args:
+        name: of the column.
+        reference: its counts in the reference, None where that does not have it.
+        found: the day's counts in the same bins; the kind alone, where nothing could be counted because the reference
+            is missing or of another kind; None where the day does not have it.
+        limits: what it is held against.
+        asked: gives the distance of the rows themselves. It is asked where the counts leave open on which side of its
+            limit the distance lies; None answers that the rows are gone.
     """
-    found = _judge(name, reference, column, limits=limits)
-    return found if found.psi is None else replace(found, limit=limits.psi)
-
-
-def _judge(name: str, reference: Profile | None, column: Column | None, *, limits: Limits) -> ColumnDrift:
-    """Return the verdict on one column, without its limit."""
-    if column is None:
+    if found is None:
         kind = reference.kind if reference else "numeric"
         return ColumnDrift(name, "missing column", None, None, _measure(kind), "the day's table does not have it")
+    kind = found if isinstance(found, str) else found.kind
     if reference is None:
-        return ColumnDrift(name, "new column", None, None, _measure(column.kind), "the champion was not trained on it")
-    if reference.kind != column.kind:
-        detail = f"is {column.kind} now, the champion learnt it as {reference.kind}"
+        return ColumnDrift(name, "new column", None, None, _measure(kind), "the champion was not trained on it")
+    if isinstance(found, str) or reference.kind != kind:
+        detail = f"is {kind} now, the champion learnt it as {reference.kind}"
         return ColumnDrift(name, "missing column", None, None, _measure(reference.kind), detail)
-    if column.values.size < limits.min_rows:
-        detail = f"{column.values.size} rows, {limits.min_rows} needed"
-        return ColumnDrift(name, "too few rows", None, None, _measure(column.kind), detail)
-    if isinstance(reference, NumericProfile):
-        return _judge_numeric(name, reference, column, limits=limits)
-    return _judge_categorical(name, reference, column, limits=limits)
+    if found.rows < limits.min_rows:
+        detail = f"{found.rows} rows, {limits.min_rows} needed"
+        return ColumnDrift(name, "too few rows", None, None, _measure(kind), detail)
+    if isinstance(reference, NumericProfile) and isinstance(found, NumericCounts):
+        judged, told = _judge_numeric(name, reference, found, limits=limits)
+    elif isinstance(reference, CategoricalProfile) and isinstance(found, CategoricalCounts):
+        judged, told = _judge_categorical(name, reference, found, limits=limits)
+    return _settled(replace(judged, limit=limits.psi), told, limits=limits, asked=asked)
+
+
+def distance_of(reference: Profile, found: Counts) -> Distance | None:
+    """Return the distance that counts tell: Wasserstein of numbers, Jensen-Shannon of categories, nulls left out.
+
+    None where a side has no finite value, or the kinds differ.
+    """
+    if isinstance(reference, NumericProfile) and isinstance(found, NumericCounts):
+        return distances.wasserstein(reference.cells, found.cells, scale=reference.scale)
+    if isinstance(reference, CategoricalProfile) and isinstance(found, CategoricalCounts):
+        known = [found.counts.get(value, 0) for value in reference.categories]
+        other = (reference.other, sum(found.counts.values()) - sum(known))
+        return distances.jensen_shannon_of(reference.counts, known, other=other)
+    return None
 
 
 def counts_as_drift(drift: ColumnDrift) -> bool:
@@ -253,80 +279,87 @@ def to_json(profiles: Mapping[str, Profile]) -> Json:
 
 
 def from_json(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Profile]:
-    """Return the profiles that `to_json` wrote."""
-    found: dict[str, Profile] = {}
-    for name, item in data.items():
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in item.items() if key != "kind"
-        }
-        found[name] = NumericProfile(**fields) if item["kind"] == "numeric" else CategoricalProfile(**fields)
-    return found
+    """Return the profiles that `to_json` wrote; one of before had no cells, its bins then stand in for them."""
+    return {name: _profile(item) for name, item in data.items()}
 
 
-def _judge_numeric(name: str, reference: NumericProfile, column: Column, *, limits: Limits) -> ColumnDrift:
-    """Return the verdict on a numeric column that is there and has rows enough."""
-    current = count_numeric(column.values, edges=np.array(reference.edges))
-    found = psi((*reference.counts, reference.nulls), (*current.counts, current.nulls))
-    distance = wasserstein(reference, current)
-    known = column.values[~np.isnan(column.values)]
-    if not known.size and any(reference.counts):
-        detail = f"{_share(reference.nulls, reference.rows)} of the reference is null"
-        return ColumnDrift(name, "all null", found, None, "wasserstein", detail)
-    if known.size and (known == known[0]).all() and reference.scale > 0:
-        return ColumnDrift(name, "constant", found, distance, "wasserstein", f"every value is {float(known[0]):g}")
-    verdict: Literal["drifted", "stable"] = "drifted" if found >= limits.psi else "stable"
-    infinite = int(np.isinf(known).sum())
-    detail = f"{infinite} infinite values" if infinite else ""
-    return ColumnDrift(name, verdict, found, distance, "wasserstein", detail)
+def _profile(item: Mapping[str, Any]) -> Profile:
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in item.items() if key != "kind"
+    }
+    if item["kind"] == "categorical":
+        return CategoricalProfile(**fields)
+    means = fields.pop("means", ())
+    if "cells" not in fields:
+        return NumericProfile(**fields, grid=Grid(fields["edges"]), cells=_bins_as_cells(fields, means))
+    fields["grid"] = Grid(**item["grid"] | {"cuts": tuple(item["grid"]["cuts"])})
+    fields["cells"] = Cells(**{key: tuple(value) for key, value in item["cells"].items()})
+    return NumericProfile(**fields)
 
 
-def _judge_categorical(name: str, reference: CategoricalProfile, column: Column, *, limits: Limits) -> ColumnDrift:
-    """Return the verdict on a categorical column that is there and has rows enough."""
-    present, counts = _frequencies(column.values)
-    current = dict(zip(present, counts, strict=True))
-    new = [] if reference.other else sorted(set(present) - set(reference.categories))
-    other = sum(count for value, count in current.items() if value not in set(reference.categories))
-    nulls = column.values.size - sum(counts)
-    sides = (
-        (*reference.counts, reference.other, reference.nulls),
-        (*(current.get(value, 0) for value in reference.categories), other, nulls),
+def _bins_as_cells(fields: Mapping[str, Any], means: Sequence[float]) -> Cells:
+    """Return the bins of a profile of before as cells; rows of the outer ones were infinite, and are in none."""
+    ends = fields["edges"]
+    inner = [place for place, count in enumerate(fields["counts"]) if count and 0 < place < len(ends)]
+    return Cells(
+        tuple(inner),
+        tuple(fields["counts"][place] for place in inner),
+        tuple(means[place] for place in inner),
+        tuple(ends[place - 1] for place in inner),
+        tuple(ends[place] for place in inner),
     )
-    found, distance = psi(*sides), jensen_shannon(*sides)
+
+
+def _settled(judged: ColumnDrift, told: Distance | None, *, limits: Limits, asked: Asked | None) -> ColumnDrift:
+    """Return the verdict with the distance, measured on the rows where the counts do not say its side of the limit."""
+    if told is None:
+        return judged
+    if limits.distance is None:
+        return replace(judged, distance=told.value)
+    if told.decided(limits.distance):
+        return replace(judged, distance=told.value, distance_limit=limits.distance)
+    measured = asked(judged.column) if asked else None
+    if measured is not None:
+        return replace(judged, distance=measured, distance_limit=limits.distance, exact=True)
+    unsure = f"distance {told.low:.4g} to {told.high:.4g}, and the rows of the reference are gone"
+    return replace(judged, distance=told.value, detail=f"{judged.detail}; {unsure}" if judged.detail else unsure)
+
+
+def _judge_numeric(
+    name: str, reference: NumericProfile, current: NumericCounts, *, limits: Limits
+) -> tuple[ColumnDrift, Distance | None]:
+    """Return the verdict on a numeric column that is there and has rows enough, without its distance, and that."""
+    found = psi((*reference.counts, reference.nulls), (*current.counts, current.nulls))
+    told = distance_of(reference, current)
+    verdict: DriftVerdict = "drifted" if found >= limits.psi else "stable"
+    detail = f"{current.infinite} infinite values" if current.infinite else ""
+    if not any(current.counts) and any(reference.counts):
+        verdict, detail = "all null", f"{_share(reference.nulls, reference.rows)} of the reference is null"
+    elif current.least is not None and current.least == current.greatest and reference.scale > 0:
+        verdict, detail = "constant", f"every value is {current.least:g}"
+    return ColumnDrift(name, verdict, found, None, "wasserstein", detail), told
+
+
+def _judge_categorical(
+    name: str, reference: CategoricalProfile, current: CategoricalCounts, *, limits: Limits
+) -> tuple[ColumnDrift, Distance | None]:
+    """Return the verdict on a categorical column that is there and has rows enough, without its distance, and that."""
+    present = {value: count for value, count in current.counts.items() if count}
+    new = [] if reference.other else sorted(set(present) - set(reference.categories))
+    counted = [present.get(value, 0) for value in reference.categories]
+    other = sum(present.values()) - sum(counted)
+    found = psi(
+        (*reference.counts, reference.other, reference.nulls),
+        (*counted, other, current.nulls),
+    )
     known = sum(1 for count in reference.counts if count) + bool(reference.other)
-    detail = f"new: {_few(new)} in {_share(other, column.values.size)} of the rows" if new else ""
+    detail = f"new: {_few(new)} in {_share(other, current.rows)} of the rows" if new else ""
     verdict: DriftVerdict = "drifted" if found >= limits.psi else "new categories" if new else "stable"
     if not present and known:
         verdict, detail = "all null", f"{_share(reference.nulls, reference.rows)} of the reference is null"
     elif len(present) == 1 and known > 1:
-        verdict, detail = "constant", detail or f"every value is {present[0]!r}"
-    return ColumnDrift(name, verdict, found, distance, "jensen-shannon", detail)
-
-
-def _edges(finite: FloatArray) -> FloatArray:
-    """Return the inner quantiles of the values, their maximum, and the number just below their minimum."""
-    if not finite.size:
-        return finite
-    inner = np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1])
-    return np.unique(np.r_[np.nextafter(finite.min(), -np.inf), inner, finite.max()])
-
-
-def _categories(values: NDArray[Any]) -> CategoricalProfile:
-    """Return the counts of the most frequent categories, ties in alphabetical order."""
-    present, counts = _frequencies(values)
-    ranked = sorted(zip(counts, present, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    kept = ranked[:MOST_CATEGORIES]
-    return CategoricalProfile(
-        categories=tuple(value for _, value in kept),
-        counts=tuple(count for count, _ in kept),
-        other=sum(count for count, _ in ranked[MOST_CATEGORIES:]),
-        nulls=int(values.size - sum(counts)),
-    )
-
-
-def _frequencies(values: NDArray[Any]) -> tuple[list[str], list[int]]:
-    """Return the distinct texts in alphabetical order and how often each occurs; None is left out."""
-    present, counts = np.unique([value for value in values if value is not None], return_counts=True)
-    return [str(value) for value in present], [int(count) for count in counts]
+        verdict, detail = "constant", detail or f"every value is {next(iter(present))!r}"
+    return ColumnDrift(name, verdict, found, None, "jensen-shannon", detail), distance_of(reference, current)
 
 
 def _measure(kind: Kind) -> Literal["wasserstein", "jensen-shannon"]:

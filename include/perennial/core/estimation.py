@@ -34,6 +34,7 @@ MONEY = ("expected_profit", "return_on_ad_spend")
 LEAST_ENTITIES = 5
 DEPTH, LEAF = 5, 15  # of the trees: levels, and rows in the smallest leaf
 LEAST_ROWS = 50  # of the holdout: fewer say nothing about where errors are large
+AT_ONCE, AT_ONCE_DRAWS = 0.99, 200  # confidence of the intervals that end a probation before labels, and worlds drawn
 BLIND: Mapping[Method, str] = {
     "confidence-based": (
         "Estimated from the scores: it follows rows that have moved. It cannot see that the same features have come to "

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from perennial.core.drift import Column
 from perennial.core.metrics import FloatArray, IntArray, Scored
 from perennial.spec import LabelKind
 
@@ -36,8 +35,8 @@ def model_frame(rows: pa.Table, *, numeric: Sequence[str], categorical: Sequence
 
 
 def numbers(column: pa.ChunkedArray) -> FloatArray:
-    """Return a numeric or boolean column as float64, null as NaN."""
-    return np.asarray(pc.cast(column, pa.float64()).to_numpy(), dtype=np.float64)
+    """Return a numeric or boolean column as float64, null as NaN; whole numbers beyond 2**53 are rounded."""
+    return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def finite(column: pa.ChunkedArray) -> FloatArray:
@@ -74,17 +73,6 @@ def is_numeric(column: pa.ChunkedArray) -> bool:
         pa.types.is_null,
     )
     return any(test(kind) for test in tests)
-
-
-def drift_column(column: pa.ChunkedArray, *, categorical: bool) -> Column:
-    """Return a column for the drift measures; numbers keep their infinite values.
-
-    A column declared categorical is read as text; one declared numeric that holds text stays text, so that
-    the drift check can say so.
-    """
-    if categorical or not is_numeric(column):
-        return Column.categorical(texts(column))
-    return Column.numeric(numbers(column))
 
 
 def scored(

@@ -147,6 +147,18 @@ def look(paired: Paired, before: Paired, *, terms: Terms, start: int, through: i
     return _told(record, terms)
 
 
+def last_day(paired: Paired, terms: Terms) -> int | None:
+    """Return the day with whose labels the terms are met, None where they are not yet.
+
+    Looks that end there have the same verdict however late they come.
+    """
+    days, rows = np.unique(paired.day, return_counts=True)
+    if terms.days is not None:
+        return int(days[terms.days - 1]) if days.size >= terms.days else None
+    enough = np.flatnonzero(np.cumsum(rows) >= (terms.labels or 0))
+    return int(days[enough[0]]) if enough.size else None
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The bounds as they were when the block that ends with the day `last` was complete."""

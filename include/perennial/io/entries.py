@@ -26,7 +26,14 @@ Action = Literal[
     "reproduced",
     "not reproduced",
     "incident opened",
+    "incident worse",
+    "incident grew",
+    "incident eased",
+    "incident acknowledged",
+    "incident snoozed",
     "incident closed",
+    "probation begun",
+    "probation survived",
 ]
 CROWNING: tuple[Action, ...] = ("promoted", "rolled back")  # each makes `to_version` the champion
 # Keys of a report: of an evaluation, the fingerprint of what was evaluated; of an answer, the evaluation it is about;

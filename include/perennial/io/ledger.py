@@ -22,7 +22,7 @@ What can be read, for a use case that exists or existed:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -59,7 +59,7 @@ _monitors = sa.Table(
     sa.Column("run", sa.String(300)),
     sa.Column("record", sa.Text),
 )
-_alerts = sa.Table(
+ALERTS = sa.Table(
     "ledger_alerts",
     metadata,
     *identity(),
@@ -90,7 +90,7 @@ class Ledger:
 
     def add(self, entry: Entry, *, once: str | None = None) -> Entry:
         """Append an entry and return it as it was written; the entry of the same `once`, where there is one."""
-        with self._translated(), self._appending() as connection:
+        with self.transaction(lock=APPEND_LOCK) as connection:
             return entries.append(connection, entry, once=once)
 
     def crown(self, entry: Entry, *, after: Entry | None) -> Entry:
@@ -102,7 +102,7 @@ class Ledger:
         Raises:
             RefusedError: another version has become the champion in the meantime.
         """
-        with self._translated(), self._appending() as connection:
+        with self.transaction(lock=APPEND_LOCK) as connection:
             row = connection.execute(_crownings(entry.case).limit(1)).mappings().first()
             newest = None if row is None else entries.read(row)
             if (newest and newest.id) == (after and after.id):
@@ -175,25 +175,21 @@ class Ledger:
         row = self._find(query.order_by(_entries.c.id.desc()))
         return entries.read(row) if row is not None and row["action"] == "incident opened" else None
 
-    def untold(self, case: str) -> tuple[Entry, ...]:
-        """Return the rollbacks, and the incidents about aliases, that no mail went out about, oldest first."""
-        mine = (
-            (_entries.c.action == "rolled back")
-            | _entries.c.action.in_(("incident opened", "incident closed"))
-            & _entries.c.report.contains('"about": "aliases"')
-        )  # fmt: skip
-        told = sa.select(_alerts.c.verdict).where(_alerts.c.case == case)
-        query = sa.select(_entries).where(_entries.c.case == case, mine).order_by(_entries.c.id)
-        known = {row["verdict"] for row in self._all(told)}
-        return tuple(entry for entry in map(entries.read, self._all(query)) if entry.topic not in known)
-
     def history(
-        self, case: str | None = None, *, version: str | None = None, limit: int | None = 100
+        self,
+        case: str | None = None,
+        *,
+        version: str | None = None,
+        actions: Collection[Action] | None = None,
+        after: int = 0,
+        limit: int | None = 100,
     ) -> tuple[Entry, ...]:
-        """Return the newest entries, of one use case or of all, or that name a version, newest first."""
-        query = sa.select(_entries).order_by(_entries.c.id.desc()).limit(limit)
+        """Return the newest entries, newest first: of one use case, a version, some actions, or after an entry."""
+        query = sa.select(_entries).where(_entries.c.id > after).order_by(_entries.c.id.desc()).limit(limit)
         if case is not None:
             query = query.where(_entries.c.case == case)
+        if actions is not None:
+            query = query.where(_entries.c.action.in_(actions))
         if version is not None:
             query = query.where(sa.or_(_entries.c.from_version == version, _entries.c.to_version == version))
         return tuple(entries.read(row) for row in self._all(query))
@@ -267,24 +263,16 @@ class Ledger:
 
     def save_alert(self, alert: AlertRecord) -> None:
         """Append a mail that went out."""
-        values = {
-            "case": alert.case,
-            "at": utc(alert.at),
-            "day": alert.day,
-            "verdict": alert.verdict,
-            "since": alert.since,
-            "record": json.dumps(alert.to_json(), sort_keys=True),
-        }
-        self._insert(_alerts, values)
+        self._insert(ALERTS, alert_row(alert))
 
     def was_alerted(self, case: str, *, verdict: str, since: date) -> bool:
         """Tell whether a mail about a finding went out; a finding is a verdict since a day."""
-        same = (_alerts.c.case == case, _alerts.c.verdict == verdict, _alerts.c.since == since)
-        return self._find(sa.select(_alerts).where(*same)) is not None
+        same = (ALERTS.c.case == case, ALERTS.c.verdict == verdict, ALERTS.c.since == since)
+        return self._find(sa.select(ALERTS).where(*same)) is not None
 
     def alerts(self, case: str, *, limit: int = 100) -> tuple[AlertRecord, ...]:
         """Return the newest mails about a use case, newest first."""
-        query = sa.select(_alerts).where(_alerts.c.case == case).order_by(_alerts.c.id.desc()).limit(limit)
+        query = sa.select(ALERTS).where(ALERTS.c.case == case).order_by(ALERTS.c.id.desc()).limit(limit)
         return tuple(_read(AlertRecord, row["record"]) for row in self._all(query))
 
     @cached_property
@@ -305,15 +293,16 @@ class Ledger:
             raise LedgerError(f"The ledger's folder cannot be made: {error}. Check PERENNIAL_HOME.") from error
 
     @contextmanager
-    def _appending(self) -> Iterator[sa.Connection]:
-        """Open a transaction that is the only one to append entries; others wait for it, for milliseconds."""
-        with self._engine.begin() as connection:
-            engines.lock(connection, APPEND_LOCK)
+    def transaction(self, *, lock: int | None = None) -> Iterator[sa.Connection]:
+        """Open a transaction, errors translated; with a number for `lock` the only one with that number."""
+        with self._translated(), self._engine.begin() as connection:
+            if lock is not None:
+                engines.lock(connection, lock)
             yield connection
 
     def _insert(self, table: sa.Table, values: Mapping[str, Any]) -> None:
         """Append one row."""
-        with self._translated(), self._engine.begin() as connection:
+        with self.transaction() as connection:
             connection.execute(sa.insert(table).values(values))
 
     def _find(self, query: sa.Select[Any]) -> sa.RowMapping | None:
@@ -355,6 +344,18 @@ class Ledger:
                 "runs and that `perennial up` has prepared it, then run the same step again: nothing was "
                 "half-written."
             ) from error
+
+
+def alert_row(alert: AlertRecord) -> dict[str, Any]:
+    """Return a mail that went out as a row of its table."""
+    return {
+        "case": alert.case,
+        "at": utc(alert.at),
+        "day": alert.day,
+        "verdict": alert.verdict,
+        "since": alert.since,
+        "record": json.dumps(alert.to_json(), sort_keys=True),
+    }
 
 
 def schema() -> str:

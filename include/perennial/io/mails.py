@@ -21,18 +21,24 @@ from perennial.records import ColumnDrift, MonitorRecord
 from perennial.spec import UseCase
 
 WORST = 8
+DOMAIN = "perennial.invalid"
 Outcome = Literal["drifted", "decayed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail before it has a sender; `pictures` maps the name after `cid:` in the HTML to a PNG."""
+    """A mail before it has a sender; `pictures` maps the name after `cid:` in the HTML to a PNG.
+
+    `message_id` tells it from all others, by default a new one; `thread` is that of the mail that began its thread.
+    """
 
     to: tuple[str, ...]
     subject: str
     html: str
     text: str
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    message_id: str | None = None
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,22 @@ class Links:
     run: str
     models: str
     report: str | None = None
+    runbook: str = ""
 
     @classmethod
-    def of(cls, airflow_url: str, *, run: str, report: str | None = None) -> Links:
-        """Return the links of one run below Airflow's address; `report` is relative to the folder of pages."""
+    def of(cls, airflow_url: str, *, run: str, report: str | None = None, section: str = "") -> Links:
+        """Return the links of one run below Airflow's address.
+
+        Args:
+            airflow_url: where Airflow answers.
+            run: address of the run.
+            report: relative to the folder of pages.
+            section: kind of incident that the runbook is opened at.
+        """
         root = airflow_url.rstrip("/")
         page = address(root, report) if report else None
-        return cls(run=run, models=f"{root}/plugin/models", report=page)
+        anchor = f"#{section.replace(' ', '-')}" if section else ""
+        return cls(run=run, models=f"{root}/plugin/models", report=page, runbook=f"{root}/perennial/runbook{anchor}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +178,12 @@ def backfill_mail(to: Iterable[str], record: BackfillSummary, links: Links, *, d
 
 
 def decision_mail(case: UseCase, entry: Entry, links: Links) -> Mail:
-    """Return the mail about a rollback, about aliases that were moved by hand, or about their being back."""
-    titles = {
-        "rolled back": f"rolled back to version {entry.to_version}",
-        "incident opened": "an alias was moved by hand, nothing is scored",
-        "incident closed": "the aliases are back, scoring goes on",
-    }
-    values = {"case": case, "entry": entry, "links": links, "title": titles[entry.action]}
+    """Return the mail about a rollback."""
+    title = f"rolled back to version {entry.to_version}"
+    values = {"case": case, "entry": entry, "links": links, "title": title}
     return Mail(
-        to=case.alerts.to,
-        subject=one_line(f"[Perennial] {case.name}: {titles[entry.action]}"),
+        to=case.alerts.of("critical"),
+        subject=one_line(f"[Perennial] {case.name}: {title}"),
         html=render("decision_mail.html", **values),
         text=render("decision_mail.txt", **values),
     )
@@ -196,7 +207,9 @@ def compose(mail: Mail, *, sender: str, sent_at: float | None = None) -> EmailMe
     message["From"] = sender
     message["To"] = ", ".join(mail.to)
     message["Date"] = formatdate(sent_at)
-    message["Message-ID"] = make_msgid(domain="perennial.invalid")
+    message["Message-ID"] = mail.message_id or make_msgid(domain=DOMAIN)
+    if mail.thread is not None:
+        message["In-Reply-To"] = message["References"] = mail.thread
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")

@@ -39,7 +39,7 @@ CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 # Notes on the model: the ledger's newest entry when it was last evaluated, and the entry that its aliases follow.
 NEWEST, FOLLOWED = "ledger.newest", "ledger.champion"
 MANIFEST, PROFILE, SAMPLE = "manifest.json", "reference_profile.json", "reference_sample.parquet"
-RIVALS = "holdout_rivals.parquet"
+RIVALS, SCORES = "holdout_rivals.parquet", "holdout_scores.parquet"
 DESCRIPTION, DESCRIPTION_DATA = "profile/profile.html", "profile/profile.json"
 MOST_MODELS = 1000
 REQUIREMENTS = ("scikit-learn", "lightgbm", "numpy", "pandas", "skops")

@@ -20,10 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.spec import UseCase
+
 if TYPE_CHECKING:
     import pandas as pd
 
 SCORE = "score"
+DEFAULT_SHARE = 0.5  # of the columns, in Evidently's preset
 HEAD = (
     '<div style="font-family: sans-serif; padding: 1em 2em; background: #eef2f7">'
     "<h2>{title}: {day} against the training of version {version}</h2>"
@@ -78,9 +81,38 @@ class Reports:
         return path.as_posix()
 
 
-def _frames(page: Page, current: pa.Table, reference: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return samples of both sides with the columns that both can show."""
-    names = [*page.numeric, *page.categorical]
+def default_preset(case: UseCase, *, current: pa.Table, reference: pa.Table) -> bool:
+    """Tell whether Evidently's drift preset, with all of its defaults, says that a day's features have drifted.
+
+    Its own choice of measure and limit for each column; the day has drifted where half of the columns have. It looks at
+    as many rows as the page does.
+    """
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    page = Page(
+        case.name, case.title, date.min, "", case.features.numeric, case.features.categorical, {},
+        psi_limit=0.0, drifted_share_limit=0.0, rows=case.monitoring.report_rows,
+    )  # fmt: skip
+    known = [name for name in case.features.columns if name in current.column_names and name in reference.column_names]
+    sides = _frames(page, current.select(known), reference.select(known), names=known)
+    numeric = [name for name in sides[0].columns if name not in case.features.categorical]
+    definition = DataDefinition(
+        numerical_columns=numeric, categorical_columns=[name for name in sides[0].columns if name not in numeric]
+    )
+    before, today = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
+    found = Report([DataDriftPreset()]).run(today, before).dict()["metrics"]
+    share = next(
+        metric["value"]["share"] for metric in found if metric["metric_name"].startswith("DriftedColumnsCount")
+    )
+    return bool(share >= DEFAULT_SHARE)
+
+
+def _frames(
+    page: Page, current: pa.Table, reference: pa.Table, *, names: list[str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return samples of both sides with the columns that both can show, by default all of the page."""
+    names = [*page.numeric, *page.categorical] if names is None else names
     if SCORE in current.column_names and SCORE in reference.column_names:
         names.append(SCORE)
     sides = [_sample(table, page, names) for table in (reference, current)]

@@ -35,7 +35,7 @@ ATTEMPTS = 5  # a writer beside us may have read the entity before it was listed
 def run(
     case: UseCase, entity: str, adapters: Adapters, *, who: str, reason: str, now: datetime, dry_run: bool = False
 ) -> ForgetRecord:
-    """Remove an entity from raw rows, quarantine, snapshots and predictions, in all their versions.
+    """Remove an entity from raw rows, quarantine, snapshots, predictions and shadow scores, in all their versions.
 
     Args:
         case: whose lake.
@@ -76,7 +76,7 @@ def run(
 def _tables(case: UseCase, adapters: Adapters) -> list[str]:
     """Return the tables that may hold the entity and are there."""
     raw = [case.raw_table(source.name) for source in case.sources if case.entity in source.columns]
-    derived = [case.features_table, case.predictions_table]
+    derived = [case.features_table, case.predictions_table, case.shadow_table]
     return [table for table in (*raw, *derived) if adapters.lake.version(table) is not None]
 
 

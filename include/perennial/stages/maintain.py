@@ -40,7 +40,8 @@ def run(
         LakeError: a table could not be vacuumed; what is pinned is there.
     """
     pinned = pins(case, adapters)
-    tables = [case.raw_table(source.name) for source in case.sources] + [case.features_table, case.predictions_table]
+    tables = [case.raw_table(source.name) for source in case.sources]
+    tables += [case.features_table, case.predictions_table, case.shadow_table]
     freed = []
     for table in (name for name in tables if adapters.lake.version(name) is not None):
         record = maintenance.vacuum(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import carding, projection
+from perennial import projection
 from perennial.core import drift, frames, limits, responses, stakes
-from perennial.core.drift import Column, Limits, Profile
+from perennial.core.drift import Asked, Limits, Profile
 from perennial.core.limits import DayLimits
 from perennial.core.metrics import FloatArray
 from perennial.errors import DataError
-from perennial.io.ledger import Entry
+from perennial.io import counts
 from perennial.io.registry import CHAMPION, RegisteredModel
 from perennial.io.reports import Page
 from perennial.records import ColumnDrift, Measure, MonitorRecord, Window
 from perennial.spec import UseCase
 from perennial.stages import matured, watched
 from perennial.stages.matured import Matured
+from perennial.stages.referencerows import ReferenceRows
 from perennial.stages.watched import Sources
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["stable", "drifted", "decayed", "unknown"]
 NOBODY = "no champion yet"
+SCORE = "score"
 COMPARABLE = frozenset({"stable", "drifted", "constant", "new categories"})
 
 log = logging.getLogger(__name__)
@@ -84,16 +86,12 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
             *_of_scores(case, day, current, adapters, champion=champion),
         ),
     )
-    return _keep(record, adapters, run=run, now=now, case=case)
+    return _keep(record, adapters, run=run, now=now)
 
 
-def _keep(
-    record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime, case: UseCase | None = None
-) -> MonitorRecord:
-    """Write a record and its measures into the ledger, and follow its finding where it is about a champion."""
+def _keep(record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> MonitorRecord:
+    """Write a record and its measures into the ledger."""
     adapters.ledger.add_monitor(record, at=now, run=run)
-    if case is not None:
-        _follow(case, record, adapters, run=run, now=now)
     log.info("%s of %s: %s; %s", record.case, record.day, record.verdict, record.reason)
     return record
 
@@ -168,34 +166,45 @@ def _inspect(
 ) -> _Inspected:
     """Return the verdict on each feature that the champion or the spec knows, and on the score."""
     reference = adapters.registry.profile(champion.run_id)
-    profiles = drift.from_json(reference["features"])
-    rows, least = current.rows.num_rows, case.monitoring.min_rows
-    seed = case.training.seed
-    held = limits.of_day(case.monitoring, reference, day, rows=rows, scores=current.score.size, seed=seed)
-    names = list(dict.fromkeys((*profiles, *case.features.columns)))
-    found = {name: _column(case, current.rows, name, profiles=profiles) for name in names}
+    profiles, scores = drift.from_json(reference["features"]), drift.from_json(reference["score"])
+    least, far = case.monitoring.min_rows, case.monitoring.distance_limit
+    held = limits.of_day(
+        case.monitoring, reference, day,
+        rows=current.rows.num_rows, scores=current.score.size, seed=case.training.seed,
+    )  # fmt: skip
+    rows, names = _known(case, current.rows), list(dict.fromkeys((*profiles, *case.features.columns)))
+    found = counts.counted(rows, profiles, categorical=case.features.categorical)
+    score = pa.table({SCORE: current.score})
+    behind = ReferenceRows(case, champion, adapters)
+    asked = _asked(rows, profiles, behind.feature)
     columns = tuple(
-        drift.judge(name, profiles.get(name), column, limits=Limits(held.of(name), least))
-        for name, column in found.items()
+        drift.judge(name, profiles.get(name), found.get(name), limits=Limits(held.of(name), least, far), asked=asked)
+        for name in names
     )
-    score = drift.judge(
-        "score",
-        drift.from_json(reference["score"])["score"],
-        Column.numeric(current.score),
-        limits=Limits(held.score, least),
-    )
+    judged = drift.judge(
+        SCORE, scores[SCORE], counts.counted(score, scores)[SCORE], limits=Limits(held.score, least, far),
+        asked=_asked(score, scores, behind.score),
+    )  # fmt: skip
     at_stake = stakes.at_stake(columns, reference.get(stakes.IMPORTANCE), limit=case.monitoring.at_stake_limit)
-    measures = (*at_stake, watched.score(score))
-    return _Inspected(columns, score, drift.drifted_share(columns), held, measures)
+    measures = (*at_stake, watched.score(judged))
+    return _Inspected(columns, judged, drift.drifted_share(columns), held, measures)
 
 
-def _column(case: UseCase, rows: pa.Table, name: str, *, profiles: Mapping[str, Profile]) -> Column | None:
-    """Return a column of the day; a feature that the spec has dropped is missing, though old days still have it."""
-    if name not in rows.column_names or name not in case.features.columns:
-        return None
-    reference = profiles.get(name)
-    categorical = name in case.features.categorical if reference is None else reference.kind == "categorical"
-    return frames.drift_column(rows[name], categorical=categorical)
+def _known(case: UseCase, rows: pa.Table) -> pa.Table:
+    """Return the day's features; one that the spec has dropped is missing, though old days still have it."""
+    return rows.select([name for name in case.features.columns if name in rows.column_names])
+
+
+def _asked(
+    rows: pa.Table, profiles: Mapping[str, Profile], reference: Callable[[str], pa.ChunkedArray | None]
+) -> Asked:
+    """Return what measures the distance of a column on the rows themselves, None where the reference's are gone."""
+
+    def distance(name: str) -> float | None:
+        known = reference(name)
+        return None if known is None else counts.measured(known, rows[name], kind=profiles[name].kind)
+
+    return distance
 
 
 def _verdict(inspected: _Inspected, performance: Matured) -> tuple[Verdict, str]:
@@ -246,27 +255,6 @@ def _since(day: date, verdict: Verdict, version: str, *, previous: MonitorRecord
     if previous is not None and (previous.verdict, previous.model_version) == (verdict, version):
         return previous.since or previous.day, False
     return day, True
-
-
-def _follow(case: UseCase, record: MonitorRecord, adapters: Adapters, *, run: str, now: datetime) -> None:
-    """Open an incident where a finding begins; a later day that is stable ends those that are open.
-
-    Days may be looked at in any order: an older one neither opens a second incident nor ends a newer one.
-    """
-    ledger = adapters.ledger
-    if record.opens_alert and ledger.open_incident(record.case, about=record.verdict) is None:
-        entry = Entry(
-            record.case, now, "incident opened", run, record.reason, run, to_version=record.model_version,
-            day=record.day, report={"about": record.verdict},
-        )  # fmt: skip
-        ledger.add(entry, once=f"{record.verdict} of {record.case} version {record.model_version} since {record.day}")
-        carding.keep(case.name, record.model_version, adapters, case=case)
-    for about in ("drifted", "decayed") if record.verdict == "stable" else ():
-        opened = ledger.open_incident(record.case, about=about)
-        if opened is not None and opened.day is not None and opened.day < record.day:
-            reason = f"stable on {record.day}"
-            projection.close_incident(opened, adapters, reason=reason, now=now, who=run, run=run)
-            carding.keep(case.name, str(opened.to_version), adapters, case=case)
 
 
 def _page(

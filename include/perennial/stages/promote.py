@@ -5,6 +5,7 @@ Where the use case has people approve, the ledger has to hold their approval of 
 The ledger is written first, the aliases follow it: where a promotion breaks off in between, doing it again, or whatever
 asks for the champion next, moves the aliases to where the ledger says they are. Two promotions at once build upon the
 same entry, of which the ledger takes only the first. What is refused is an entry too.
+Where the use case declares a probation, one begins with the same entry.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from perennial import approving, carding, projection
+from perennial import approving, carding, probations, projection
 from perennial.errors import GateFailedError, RefusedError
 from perennial.io.ledger import Entry
 from perennial.records import PromotionRecord, Record
@@ -50,18 +51,20 @@ def run(
     standing = projection.watch(case.name, adapters, now=now, who=who, run=run)
     if standing.entry is not None and standing.champion == version:
         projection.project(case.name, adapters)
+        probations.begin(standing.entry, adapters.ledger, run=run)
         log.info("%s version %s is the champion already", case.name, version)
         return PromotionRecord.of(standing.entry, changed=False)
     entry = Entry(case.name, now, "promoted", who, reason, run, from_version=standing.champion, to_version=version)
     try:
         evaluated = _refuse_without_report(case, version, adapters, standing=standing.entry)
-        decided = _approved(case, entry, evaluated, adapters)
+        decided = _on_probation(case, _approved(case, entry, evaluated, adapters), evaluated, adapters)
         written = adapters.ledger.crown(decided, after=standing.entry)
     except (GateFailedError, RefusedError) as error:
         adapters.ledger.add(replace(entry, action="refused", reason=f"promotion: {error}"))
         carding.keep(case.name, version, adapters, case=case)
         raise
     projection.project(case.name, adapters)
+    probations.begin(written, adapters.ledger, run=run)
     projection.watch(case.name, adapters, now=now, who=who, run=run)
     carding.keep(case.name, version, adapters, case=case)
     log.info("%s version %s is the champion, was %s", case.name, version, standing.champion)
@@ -106,6 +109,15 @@ def _approved(case: UseCase, entry: Entry, evaluated: Entry, adapters: Adapters)
     approved = approving.refuse_unapproved(case, rules, evaluated, answered)
     approving.refuse_stale(case, rules, evaluated, now=entry.at)
     return replace(entry, who=approved.who, reason=f"{approved.reason} (approved in entry {approved.id})")
+
+
+def _on_probation(case: UseCase, entry: Entry, evaluated: Entry, adapters: Adapters) -> Entry:
+    """Return the entry with the terms of the probation that it begins; as it is where nobody was champion before."""
+    if entry.from_version is None or case.probation is None:
+        return entry
+    scored = adapters.lake.days(case.predictions_table)
+    terms = probations.declared(case, trained=evaluated.day, scored=scored)
+    return entry if terms is None else replace(entry, report={probations.PROBATION: terms.to_json()})
 
 
 def _refuse_without_report(case: UseCase, version: str, adapters: Adapters, *, standing: Entry | None) -> Entry:

@@ -10,30 +10,30 @@ import pyarrow.parquet as pq
 
 from perennial.core import drift, frames
 from perennial.core.contest import Finished
-from perennial.core.daycounts import DayCounts
 from perennial.core.limits import BY_DAY
+from perennial.io import counts
 from perennial.records import Json
 from perennial.spec import UseCase
 
 
 def profile(case: UseCase, table: pa.Table, final: Finished) -> Json:
     """Return the counts that later days are held against: features of all parts, scores of the holdout; also by day."""
-    columns = {
-        name: frames.drift_column(table[name], categorical=name in case.features.categorical)
-        for name in case.features.columns
-    }
-    scores = drift.Column.numeric(final.scored.score)
-    features = {name: drift.profile(column) for name, column in columns.items()}
-    score = drift.profile(scores)
-    days = DayCounts.of(
-        {name: (features[name], column) for name, column in columns.items()}, day=frames.day_numbers(table["day"])
-    )
-    scored = DayCounts.of({"score": (score, scores)}, day=final.scored.day)
+    rows = table.select(list(case.features.columns))
+    scores = pa.table({"score": final.scored.score})
+    features = counts.profiles(rows, categorical=case.features.categorical)
+    score = counts.profiles(scores, categorical=())
+    days = counts.by_day(rows, features, day=frames.day_numbers(table["day"]))
+    scored = counts.by_day(scores, score, day=final.scored.day)
     return {
         "features": drift.to_json(features),
-        "score": drift.to_json({"score": score}),
+        "score": drift.to_json(score),
         BY_DAY: {"features": days.to_json(), "score": scored.to_json()},
     }
+
+
+def scores(final: Finished) -> bytes:
+    """Return the scores of the holdout in ascending order, so that none can be told to be somebody's, as Parquet."""
+    return parquet(pa.table({"score": np.sort(final.scored.score)}))
 
 
 def sample(case: UseCase, table: pa.Table, final: Finished) -> bytes:

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(
-    case: UseCase, version: str, adapters: Adapters, *, who: str, reason: str, now: datetime, run: str = "manual"
-) -> PromotionRecord:
+def run(  # noqa: PLR0913 - a decision has that many sides
+    case: UseCase, version: str, adapters: Adapters, *, who: str, reason: str, now: datetime, run: str = "manual",
+    upon: int | None = None,
+) -> PromotionRecord:  # fmt: skip
     """Point `champion` at a former champion and `previous` at the present one.
 
     Args:
@@ -39,6 +40,7 @@ def run(
         reason: why; everyone concerned reads it.
         now: when.
         run: what started it.
+        upon: number of the entry whose champion this was decided upon; None means whoever is champion now.
 
     Raises:
         RefusedError: there is no reason or no such version, it never was champion or is so now, it cannot be loaded, it
@@ -50,6 +52,8 @@ def run(
     standing = projection.watch(case.name, adapters, now=now, who=who, run=run)
     entry = Entry(case.name, now, "rolled back", who, reason.strip(), run, standing.champion, version)
     try:
+        if upon is not None and (standing.entry is None or standing.entry.id != upon):
+            raise RefusedError.overtaken(entry, standing.entry)
         _refuse_unless_possible(case, entry, adapters)
         written = adapters.ledger.crown(entry, after=standing.entry)
     except RefusedError as error:

@@ -36,6 +36,7 @@ from perennial.io.registry import (
     PROFILE,
     RIVALS,
     SAMPLE,
+    SCORES,
 )
 from perennial.io.runs import ChildRun, TrainingRun
 from perennial.records import CandidateResult, Json, TrainRecord
@@ -283,7 +284,7 @@ def _keep(
 
 
 def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dict[str, bytes]:
-    """Return the files of the parent run: manifest, reference profile and sample, and pictures."""
+    """Return the files of the parent run: manifest, reference profile, sample and scores, and pictures."""
     table = pa.concat_tables(rows.tables[part] for part in PARTS)
     winner, lost = outcome.winner.recipe, _importances(rows, outcome)
     profile = reference.profile(case, table, outcome.final) | {stakes.IMPORTANCE: lost}
@@ -292,6 +293,7 @@ def _files(case: UseCase, rows: _Rows, outcome: _Outcome, manifest: Json) -> dic
         PROFILE: json.dumps(profile, sort_keys=True).encode(),
         holdouts.HOLDOUT: holdouts.kept(outcome.final.scored, rows.tables["holdout"], names=winner.features),
         SAMPLE: reference.sample(case, table, outcome.final),
+        SCORES: reference.scores(outcome.final),
         **({RIVALS: _rivals(outcome)} if outcome.rivals else {}),
         **pictures.of_training(case, _shown(outcome), share=outcome.winner.share),
         pictures.IMPORTANCE: pictures.importance(lost, winner.task),

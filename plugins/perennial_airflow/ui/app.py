@@ -13,6 +13,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as AnyHttpError
 
+from perennial_airflow.ui import incidents
 from perennial_airflow.ui.security import LOGIN
 
 # Markdown as plain text: browsers show it, and take nothing in it for a page.
@@ -39,6 +40,7 @@ def make_app() -> FastAPI:
     app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[LOGIN])
     app.add_api_route("/models", models, response_class=HTMLResponse)
     app.add_api_route("/pages/{path:path}", page)
+    incidents.add_routes(app)
     app.exception_handler(AnyHttpError)(refuse)
     return app
 
@@ -60,7 +62,8 @@ def models(request: Request) -> HTMLResponse:
     written = {case: path for case, path in champions.items() if inside(adapters.settings.pages_root, path)}
     root = airflow_root(request)
     text = render("models.html", overview=found, root=root, mlflow=address, nonce=nonce, cards=written)
-    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; {NEVER}"
+    acting = NEVER.replace("form-action 'none'", "form-action 'self'")  # the forms of incidents
+    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; {acting}"
     return HTMLResponse(text, headers={**SHARED_HEADERS, "Content-Security-Policy": policy})
 
 

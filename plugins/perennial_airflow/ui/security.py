@@ -1,8 +1,40 @@
-"""Who may look: the one place that uses Airflow's internal `core_api.security`, pinned by a contract test."""
+"""Who may look, and who may act: the one place that uses Airflow's internal `core_api.security`, pinned by a test."""
 
 from __future__ import annotations
 
-from airflow.api_fastapi.core_api.security import requires_authenticated
-from fastapi import Depends
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_authenticated
+from fastapi import Depends, HTTPException, Request
 
 LOGIN = Depends(requires_authenticated())
+# Whoever may start runs may say what becomes of an incident.
+MAY_ACT = Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN))
+
+
+def same_origin(request: Request) -> None:
+    """Refuse a form that another site's page has sent with the reader's session.
+
+    Raises:
+        HTTPException: 403 where the browser says that the request comes from elsewhere, or does not say at all.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    here = site == "same-origin" if site is not None else _host(origin) == request.headers.get("host")
+    if not here:
+        raise HTTPException(
+            403, detail="This form was not sent by a page of Airflow. Open the Models page and try again."
+        )
+
+
+def user_name(user: GetUserDep) -> str:
+    """Return the login of who sent the request."""
+    return str(user.get_name())
+
+
+def _host(origin: str | None) -> Any:
+    return urlsplit(origin).netloc if origin else None
+
+
+SAME_ORIGIN, USER = Depends(same_origin), Depends(user_name)

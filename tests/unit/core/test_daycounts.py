@@ -6,21 +6,21 @@ import json
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from perennial.core import drift
 from perennial.core.daycounts import DayCounts
-from perennial.core.drift import Column
+from perennial.core.drift import NumericProfile
+from perennial.io import counts
 
-NUMBERS = Column.numeric([1.0, 2.0, np.nan, 2.0, np.inf, 0.5])
-TOWNS = Column.categorical(["a", None, "b", "a", "c", "a"])
+ROWS = pa.table({"x": [1.0, 2.0, np.nan, 2.0, np.inf, 0.5], "town": ["a", None, "b", "a", "c", "a"]})
+PROFILES = counts.profiles(ROWS, categorical=["town"])
 DAY = np.array([17531, 17531, 17533, 17533, 17533, 17531])
 
 
 @pytest.fixture
 def counted() -> DayCounts:
     """Return the counts of a numeric and a categorical column on two days."""
-    columns = {"x": (drift.profile(NUMBERS), NUMBERS), "town": (drift.profile(TOWNS), TOWNS)}
-    return DayCounts.of(columns, day=DAY)
+    return counts.by_day(ROWS, PROFILES, day=DAY)
 
 
 def test_a_day_has_its_rows_in_the_bins_of_the_profile(counted: DayCounts):
@@ -31,15 +31,16 @@ def test_a_day_has_its_rows_in_the_bins_of_the_profile(counted: DayCounts):
 
 def test_the_days_add_up_to_the_profile(counted: DayCounts):
     """Infinite values and nulls included."""
-    profile = drift.profile(NUMBERS)
+    profile = PROFILES["x"]
 
+    assert isinstance(profile, NumericProfile)
     assert counted.counts["x"].sum(axis=0).tolist() == [*profile.counts, profile.nulls]
 
 
 def test_categories_beyond_the_fifty_kept_are_rare():
     """They have a bin of their own, before that of nulls."""
-    names = Column.categorical([str(number) for number in range(60)] + [None])
-    found = DayCounts.of({"x": (drift.profile(names), names)}, day=np.zeros(61))
+    names = pa.table({"x": [str(number) for number in range(60)] + [None]})
+    found = counts.by_day(names, counts.profiles(names, categorical=["x"]), day=np.zeros(61, dtype=np.int64))
 
     assert found.counts["x"][0, -2:].tolist() == [10, 1]
 

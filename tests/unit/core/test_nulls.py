@@ -1,6 +1,6 @@
 """The limits of calm days, held against simulated days whose truth is known (`benchmarks.drift_worlds`).
 
-Each proof is a small one with fixed seeds; `make bench-drift` repeats it at full size. Its tolerance is three standard
+Each proof is a small one with fixed seeds; `make bench-limits` repeats it at full size. Its tolerance is three standard
 errors over the draws, since days and features of one draw hang together.
 """
 
@@ -14,7 +14,7 @@ import pytest
 from perennial.core import drift, nulls
 from perennial.core.nulls import Null
 
-from benchmarks.bench_drift import alarms
+from benchmarks.bench_limits import alarms
 from benchmarks.drift_worlds import World
 
 RATE = 0.02

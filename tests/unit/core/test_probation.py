@@ -112,6 +112,18 @@ def test_exactly_the_declared_labels_end_the_probation(labels, verdict):
     assert look(rows(range(30, 40), mean=0.0), BEFORE, terms=terms, start=30, through=39).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("ends", "day"),
+    [({"days": 3}, 32), ({"days": 10}, 39), ({"days": 11}, None),
+     ({"labels": 500}, 39), ({"labels": 450}, 38), ({"labels": 451}, 39), ({"labels": 501}, None)],
+)  # fmt: skip
+def test_the_day_that_meets_the_terms_is_the_last(ends, day):
+    """Ten days of fifty people from day 30 on; a day counts whole."""
+    terms = Terms(loss=0.2, horizon_days=1, **ends)
+
+    assert probation.last_day(rows(range(30, 40), mean=0.0), terms) == day
+
+
 def test_only_matured_days_of_the_probation_count():
     """Days before it tell how much days vary, days after `through` have no labels yet."""
     everything = rows(range(20, 50), mean=0.2)

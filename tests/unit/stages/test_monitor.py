@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 from fakes import Population, make_case
+from perennial.core.splits import Split
 from perennial.errors import DataError
 from perennial.records import ColumnDrift, MonitorRecord
 from perennial.stages import monitor, score
@@ -258,3 +259,43 @@ def test_a_finding_is_an_incident_until_a_later_day_is_stable(reigning: World):
     assert "An incident is open" not in card.read_text()
     assert [(entry.action, entry.reason) for entry in found[1:]] == [("incident closed", f"stable on {after}")]
     assert found[0] == opened
+
+
+def closer(world: World, name: str) -> ColumnDrift:
+    """Look again, with the limit of the distance where the counts have put a column, and return that column."""
+    first = look(world)
+    told = first.score if name == "score" else of(first, name)
+    assert told.distance
+    declared = world.case.monitoring.model_copy(update={"distance_limit": told.distance})
+    world.case = world.case.model_copy(update={"monitoring": declared})
+    again = look(world)
+    return again.score if name == "score" else of(again, name)
+
+
+@pytest.mark.parametrize("name", ["recency", "score"])
+def test_rows_are_read_where_the_counts_leave_the_distance_open(reigning: World, name: str):
+    """Those that the champion was trained on, at their version in the lake; scores out of its run."""
+    found = closer(reigning, name)
+
+    assert found.exact
+    assert found.far is not None
+    assert found.distance == pytest.approx(found.distance_limit, rel=0.2)
+
+
+def test_a_reference_whose_rows_are_gone_leaves_the_distance_open(reigning: World):
+    """The verdict is by its PSI, as ever; the detail says what is not known."""
+    trained_on = Split.from_json(reigning.adapters.registry.manifest("toy", "1")["split"]).all_days
+    reigning.adapters.lake.tables["features/toy"].pop(trained_on[0])
+    found = closer(reigning, "recency")
+
+    assert (found.verdict, found.far, found.exact) == ("stable", None, False)
+    assert "the rows of the reference are gone" in found.detail
+
+
+def test_labels_that_are_dropped_decide_which_rows_are_the_reference(reigning: World):
+    """Each person returns or has no label here, so that fewer rows than were trained on are found: none are taken."""
+    label = reigning.case.label.model_copy(update={"missing": "drop"})
+    reigning.case = reigning.case.model_copy(update={"label": label})
+    found = closer(reigning, "recency")
+
+    assert found.far is None
