@@ -9,7 +9,7 @@
 | run a day twice | safe: the same model on the same features makes no new version |
 
 **Where `wait_for_features` fails** the day was not built in twelve hours: see `<case>__feature_build`, then clear this
-task. **Where `score` fails for want of a champion** no version has passed its gates yet: see `<case>__model_promotion`.
+task. **Where `score` is skipped** there is no champion yet: see `<case>__model_promotion`, and clear the task after.
 **Where `score` fails because an alias was moved** the mail says how to go on.
 """
 

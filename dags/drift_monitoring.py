@@ -4,6 +4,7 @@
 |---|---|
 | starts | every midnight UTC for the day before; by hand with a partition key such as `2026-01-31`; by **Backfill** |
 | waits for | the day in `predictions/<case>`; looks first, and gives up its worker slot while it waits |
+| before there is a champion | waits for nothing, and only looks at the sources; the finding says `no champion yet` |
 | `alert` | opens, follows or ends an incident, and mails it; **skipped** means: nothing new to say |
 | `request_retrain` | updates `<case>/retrain_request`; **skipped**: not wanted, its log says why |
 | `watch_probation` | rolls a new champion back that fails its probation, and mails it; **skipped**: its log says why |
@@ -22,7 +23,7 @@ from perennial.catalog import use_cases
 from perennial_airflow import assets, defaults
 from perennial_airflow.operators import AlertOperator, MonitorOperator, RequestRetrainOperator
 from perennial_airflow.probation import WatchProbationOperator
-from perennial_airflow.sensors import WaitForDayOperator
+from perennial_airflow.sensors import WaitForScoresOperator
 
 for case in use_cases():
     with DAG(
@@ -31,11 +32,8 @@ for case in use_cases():
         max_active_runs=8,
         doc_md=__doc__,
     ):
-        wait_for_predictions = WaitForDayOperator(
-            task_id="wait_for_predictions",
-            task_display_name="Wait for scores",
-            case=case.name,
-            table="predictions_table",
+        wait_for_predictions = WaitForScoresOperator(
+            task_id="wait_for_predictions", task_display_name="Wait for scores", case=case.name
         )
         monitor = MonitorOperator(task_id="monitor", task_display_name="Measure drift and performance", case=case.name)
         request_retrain = RequestRetrainOperator(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context, timezone
 from airflow.sdk.exceptions import AirflowSkipException
-from perennial.errors import DataError
+from perennial.errors import DataError, NoModelError
 
 from perennial_airflow.links import CardLink, PageLink
 from perennial_airflow.partitions import (
@@ -174,13 +174,16 @@ class PromoteOperator(StageOperator):
 
 
 class ScoreOperator(StageOperator):
-    """Score one day's features with the champion."""
+    """Score one day's features with the champion; skips before there is one."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the score record."""
         from perennial.stages import score
 
-        record = score.run(self.use_case(), day_of(context), self.adapters(), run=run_id_of(context))
+        try:
+            record = score.run(self.use_case(), day_of(context), self.adapters(), run=run_id_of(context))
+        except NoModelError as error:
+            raise AirflowSkipException(f"Nothing to score with: {error}") from error
         self.log.info("%s of %s: %s rows by version %s", self.case, record.day, record.rows, record.model_version)
         tell(context, self.outlets, day=record.day.isoformat(), rows=record.rows, model_version=record.model_version)
         return xcom(record)

@@ -73,3 +73,17 @@ class WaitForDayOperator(StageOperator):
         """Return the day that the trigger saw."""
         self.log.info("%s has %s now", event["table"], event["day"])
         return event["day"]
+
+
+class WaitForScoresOperator(WaitForDayOperator):
+    """Wait until the predictions have the run's day; goes on at once before there is a champion to make them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(table="predictions_table", **kwargs)
+
+    def execute(self, context: Context) -> str:
+        """Return the day at once where it is there or nobody can score it, else defer."""
+        if self.adapters().ledger.champion(self.case) is None:
+            self.log.info("%s has no champion yet: nothing is scored, and there is nothing to wait for", self.case)
+            return day_of(context).isoformat()
+        return super().execute(context)

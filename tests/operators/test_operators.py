@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
-from perennial.errors import DataError, GateFailedError, SetupError
+from perennial.errors import DataError, GateFailedError, NoModelError, SetupError
 from perennial.records import (
     FeaturesRecord,
     IngestRecord,
@@ -174,6 +174,14 @@ def test_scoring_hands_over_the_day(fake_stage, make_context):
 
     assert stage.args[1] == DAY
     assert handed_on["model_version"] == "7"
+
+
+def test_scoring_skips_before_there_is_a_champion(fake_stage, make_context):
+    """That is no failure, and the reason names the next step."""
+    fake_stage("score", gives=NoModelError("toy has no champion yet: train one first."))
+
+    with pytest.raises(AirflowSkipException, match="Nothing to score with: toy has no champion yet: train one"):
+        operators.ScoreOperator(task_id="score", case="toy").execute(make_context())
 
 
 def test_monitoring_hands_over_the_day_and_the_clock(fake_stage, make_context, make_finding):

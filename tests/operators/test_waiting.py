@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
-from perennial_airflow.sensors import LakeDayTrigger, WaitForDayOperator
+from perennial.io.entries import Entry
+from perennial_airflow.sensors import LakeDayTrigger, WaitForDayOperator, WaitForScoresOperator
 
 DAY = date(2026, 3, 1)
 
@@ -57,3 +58,15 @@ def test_the_trigger_fires_once_the_day_arrives(adapters):
 
     assert event == {"table": "features/toy", "day": "2026-03-01"}
     assert waiting().arrived({}, event) == "2026-03-01"
+
+
+def test_scores_are_waited_for_where_there_is_a_champion_to_make_them(adapters, make_context):
+    """Before that, twelve hours of waiting would end in a failure each day."""
+    adapters.lake.known = ()
+    task, at = WaitForScoresOperator(task_id="wait", case="toy"), datetime(2026, 3, 1, tzinfo=UTC)
+
+    assert task.execute(make_context()) == "2026-03-01"
+    adapters.ledger.add(Entry("toy", at, "promoted", who="ada", reason="passed", run="manual", to_version="1"))
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(make_context())
+    assert deferred.value.trigger.serialize()[1]["table"] == "predictions/toy"

@@ -20,6 +20,7 @@ DUCKDB = {
     "io/profiles.py",
     "io/relations.py",
     "io/sources.py",
+    "io/vitals.py",
     "io/warehouse.py",
     "io/windows.py",
     "local/injection.py",

@@ -91,8 +91,8 @@ def _usual_rows(vitals: Vitals, limits: Feed) -> tuple[float, float]:
 def _by_weekday(logs: FloatArray, days: Sequence[date]) -> tuple[FloatArray, float]:
     """Return what days before were, moved to any weekday, and how far the last day's weekday is from that.
 
-    A weekday with `WEEKDAYS_NEEDED` days before is moved by its median's distance from that of all. What is left between
-    n days of a weekday is stretched by n / (n - 1): they have shaped their own median.
+    A weekday with `WEEKDAYS_NEEDED` days before is moved by its median's distance from that of all. What is left
+    between n days of a weekday is stretched by n / (n - 1): they have shaped their own median.
     """
     weekday = np.array([day.weekday() for day in days])
     middle, moved, shift = float(np.median(logs[:-1])), logs[:-1].copy(), 0.0
@@ -146,19 +146,22 @@ def longest(vitals: Vitals, limits: Feed) -> float | None:
 
 
 def missing(vitals: Vitals) -> tuple[date, ...]:
-    """Return the days up to the judged one that have no rows, where half or more of their weekday before have some.
+    """Return the days up to the judged one that have not come.
 
-    Days within the declared lateness may still come. Of a sparse source and of snapshots none is missing.
+    These are days that were never written, and the newest ones without rows where half or more of their weekday before
+    have some: a day that came empty and was followed by others is what the source says. Days within the declared
+    lateness may still come. Of a sparse source and of snapshots none is missing.
     """
     if vitals.sparse or vitals.reference or not vitals.days:
         return ()
     rows = dict(zip(vitals.days, vitals.rows.tolist(), strict=True))
-    first, found = vitals.days[0], []
-    for offset in range((vitals.last - first).days - vitals.late_days + 1):
-        day = date.fromordinal(first.toordinal() + offset)
+    newest, found = newest_rows(vitals) or vitals.days[0], []
+    for offset in range((vitals.last - vitals.days[0]).days - vitals.late_days + 1):
+        day = date.fromordinal(vitals.days[0].toordinal() + offset)
         back = [date.fromordinal(day.toordinal() - WEEK * weeks) for weeks in range(1, 5)]
         known = [rows[each] > 0 for each in back if each in rows]
-        if rows.get(day, 0) == 0 and (2 * sum(known) >= len(known) if known else offset > 0):
+        empty = day > newest and bool(known) and 2 * sum(known) >= len(known)
+        if day not in rows or (empty and rows[day] == 0):
             found.append(day)
     return tuple(found)
 
@@ -188,7 +191,7 @@ def due(sources: Sequence[Vitals], *, case: str, limits: Feed, since: date) -> t
     found = []
     for vitals in sources:
         gone = [day for day in missing(vitals) if day >= since]
-        limit, old = longest(vitals, limits), _newest(vitals)
+        limit, old = longest(vitals, limits), newest_rows(vitals)
         if vitals.sparse and limit is not None and old is not None and (vitals.last - old).days > limit:
             gone = [date.fromordinal(old.toordinal() + 1 + each) for each in range((vitals.last - old).days)]
         said = ""
@@ -199,5 +202,6 @@ def due(sources: Sequence[Vitals], *, case: str, limits: Feed, since: date) -> t
     return tuple(found)
 
 
-def _newest(vitals: Vitals) -> date | None:
+def newest_rows(vitals: Vitals) -> date | None:
+    """Return the newest day that has rows."""
     return max((day for day, rows in zip(vitals.days, vitals.rows, strict=True) if rows > 0), default=None)

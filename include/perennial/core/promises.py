@@ -17,7 +17,7 @@ from perennial.core.deviations import FloatArray
 from perennial.core.deviations import Measure as Statistic
 from perennial.core.evidence import Contender
 from perennial.core.metrics import Scored
-from perennial.core.resampling import estimate, ties
+from perennial.core.resampling import LEAST_BLOCKS, estimate, ties
 from perennial.modelling import MONEY, Monitoring, Performance, metrics_of
 from perennial.records import Concern, Measure
 
@@ -47,8 +47,21 @@ class Judge:
     monitoring: Monitoring
     seed: int
 
+    @property
+    def knows_days(self) -> bool:
+        """Tell whether it is known how days differ: not before there are four blocks, where the window holds as many.
+
+        In the first days of a champion one storm would look like a sure decay: entities alone do not show it. Where
+        the declared window never holds four blocks, entities are all that there is, as for the gates.
+        """
+        block = (self.scored.day - self.scored.day.min()) // self.horizon_days
+        whole = -(-self.monitoring.performance.window_days // self.horizon_days)
+        return whole < LEAST_BLOCKS or np.unique(block).size >= LEAST_BLOCKS
+
     def interval(self, statistic: Statistic) -> Interval:
-        """Return a figure with its interval."""
+        """Return a figure with its interval, which is endless where it is not known how days differ."""
+        if not self.knows_days:
+            return Interval(float(statistic(np.ones(self.scored.label.size))), -math.inf, math.inf)
         tied = ties(self.scored, horizon_days=self.horizon_days, unit="auto")
         found = estimate(statistic, tied, resamples=self.monitoring.resamples, seed=self.seed)
         side = (1 + self.monitoring.confidence) / 2
@@ -56,7 +69,9 @@ class Judge:
 
     def described(self) -> str:
         """Return in words which rows, and how sure."""
-        return f"{self.scored.label.size:,} matured labels, {self.monitoring.confidence:.0%} interval"
+        days = np.unique(self.scored.day).size
+        few = "" if self.knows_days else f" of {days} days, too few to know how days differ"
+        return f"{self.scored.label.size:,} matured labels{few}, {self.monitoring.confidence:.0%} interval"
 
 
 def past(limit: Performance, found: Interval) -> tuple[bool, bool]:
@@ -82,7 +97,7 @@ def against_limit(found: Interval, limit: Performance, *, about: Concern, what: 
         f"({source} {found.low:.4f} to {found.high:.4f}{reach})."
     )
     return Measure(
-        about, limit.metric, "value", found.value, _finite(found.low), _finite(found.high), limit_of(limit),
+        about, limit.metric, "value", finite(found.value), finite(found.low), finite(found.high), limit_of(limit),
         over=surely, detail=said if beyond else "",
     )  # fmt: skip
 
@@ -140,9 +155,9 @@ def _within(found: Interval, limits: tuple[float, float] | None, *, measure: str
     if over:
         interval = f"{judge.described()} {found.low:.3g} to {found.high:.3g}"
         told = f"Calibration, {measure}: {found.value:.3g} ({interval}), limit {limit:.3g}: {said}."
-    value = found.value if math.isfinite(found.value) else None
+    value = finite(found.value)
     return Measure(
-        "calibration", "score", measure, value, _finite(found.low), _finite(found.high), limit, over=over, detail=told
+        "calibration", "score", measure, value, finite(found.low), finite(found.high), limit, over=over, detail=told
     )
 
 
@@ -164,7 +179,7 @@ def value(judge: Judge, contender: Contender) -> Iterator[Measure]:
         over, limit, said = False, None, ""
         if name == "expected_profit":
             over, limit, said = _profit(judge, found, expected, _short(realised, hoped, share))
-        low, high = _finite(found.low), _finite(found.high)
+        low, high = finite(found.low), finite(found.high)
         yield Measure("value", name, "realised", found.value, low, high, limit, over=over, detail=said)
         yield Measure("value", name, "expected", expected)
 
@@ -188,5 +203,6 @@ def _profit(judge: Judge, found: Interval, expected: float, short: Statistic | N
     return False, 0.0 if share is None else share * expected, ""
 
 
-def _finite(end: float) -> float | None:
+def finite(end: float) -> float | None:
+    """Return a number that JSON can carry, None for one that is not finite."""
     return end if math.isfinite(end) else None

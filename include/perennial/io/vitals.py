@@ -82,7 +82,7 @@ def _tables(case: UseCase, file: str | None, names: frozenset[str]) -> frozenset
         trees = [tree for tree in sqlglot.parse(case.text(file), dialect="duckdb") if tree is not None]
     except SqlglotError:
         return names
-    found = frozenset(table.name for tree in trees for table in tree.find_all(exp.Table))
+    found = frozenset(table.name.lower() for tree in trees for table in tree.find_all(exp.Table))
     return found & names
 
 

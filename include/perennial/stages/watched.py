@@ -95,12 +95,11 @@ def estimate(case: UseCase, rows: pa.Table, adapters: Adapters, *, champion: Reg
         return Measure("estimate", metric, "value", None, limit=held, detail=reason)
     expected = found.metrics[metric]
     if held is None:
-        return Measure(
-            "estimate", metric, "value", expected.value, expected.low, expected.high, detail=f"{found.blind}"
-        )
+        low, high = promises.finite(expected.low), promises.finite(expected.high)
+        return Measure("estimate", metric, "value", promises.finite(expected.value), low, high, detail=found.blind)
     interval = promises.Interval(expected.value, expected.low, expected.high)
     source = f"{found.rows:,} rows, {found.confidence:.0%} interval"
-    measured = promises.against_limit(interval, limit, about="estimate", what="is estimated and", source=source)
+    measured = promises.against_limit(interval, limit, about="estimate", what="as estimated", source=source)
     said = f"{measured.detail} {found.blind}".strip()
     return Measure(
         "estimate", metric, "value", measured.value, measured.low, measured.high, held, over=measured.over, detail=said
@@ -199,8 +198,10 @@ def rows_differing(one: pa.Table, other: pa.Table, *, key: str) -> float:
     left, right = one.filter(pc.is_valid(place)), other.take(pc.drop_null(place))
     same = pa.chunked_array([pa.repeat(pa.scalar(value=True), left.num_rows)])
     for name in one.column_names:
-        equal = pc.fill_null(pc.equal(left[name], right[name]), fill_value=False)
-        same = pc.and_(same, pc.or_(equal, _both_missing(left[name], right[name])))
+        alike = _both_missing(left[name], right[name])
+        if not pa.types.is_null(left[name].type):
+            alike = pc.or_(alike, pc.fill_null(pc.equal(left[name], right[name]), fill_value=False))
+        same = pc.and_(same, alike)
     rows = one.num_rows + other.num_rows - left.num_rows
     return 1 - (pc.sum(same).as_py() or 0) / rows if rows else 0.0
 

@@ -57,6 +57,8 @@ def test_the_run_holds_what_a_reader_needs(lived: FakeAdapters):
     assert sorted(kept) == [
         "blueprint.json",
         "golden_rows.parquet",
+        "holdout_labels.parquet",
+        "holdout_scores.parquet",
         "manifest.json",
         "plots/calibration.png",
         "plots/feature_importance.png",
