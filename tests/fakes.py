@@ -23,6 +23,8 @@ import pyarrow.compute as pc
 from perennial.contracts import Source
 from perennial.core.vitals import Vitals
 from perennial.errors import DataError, RegistryError
+from perennial.incidents import Incident
+from perennial.io.incidents import open_incidents
 from perennial.io.ledger import Ledger
 from perennial.io.outbox import Outbox
 from perennial.io.registry import RegisteredModel, Registry
@@ -443,6 +445,14 @@ class FakeAdapters:
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
         self.outbox = Outbox(self.ledger)
         self.settings = FakeSettings(folder / "pages")
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """Return the incidents that are not over."""
+        return open_incidents(self.ledger)
+
+    def overdue(self, now: datetime) -> tuple[datetime, ...]:
+        """Return since when mails wait that are due."""
+        return tuple(each.not_before for each in self.outbox.waiting() if each.not_before < now)
 
     def live(self, case: UseCase, *, days: int, population: Population | None = None, start: date = FIRST_DAY) -> date:
         """Let that many days pass; return the last of them."""

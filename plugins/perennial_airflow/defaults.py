@@ -65,7 +65,7 @@ def options(case: UseCase, stage: str, *, title: str) -> dict[str, Any]:
         "catchup": False,
         "default_args": TASK_DEFAULTS,
         "tags": ["perennial", case.name, stage],
-        "on_failure_callback": FailureNotice(case.name),
+        "on_failure_callback": FailureNotice(case.name, to=case.alerts.to),
     }
 
 

@@ -15,7 +15,7 @@ from airflow.sdk import timezone
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
-from perennial.errors import LedgerError, PerennialError
+from perennial.errors import LedgerError, PerennialError, SpecError
 
 from perennial_airflow.partitions import RunContext, address_of, is_backfill, run_id_of, run_url
 
@@ -74,9 +74,13 @@ def note_success(context: RunContext) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FailureNotice:
-    """A DAG's `on_failure_callback`: an incident about a failed run; none about a backfilled one."""
+    """A DAG's `on_failure_callback`: an incident about a failed run; none about a backfilled one.
+
+    `to` is who is mailed where neither the ledger nor the use case can be read any more.
+    """
 
     case: str
+    to: tuple[str, ...]
 
     def __call__(self, context: RunContext) -> None:
         """Enter the failure of the run that `context` describes, and mail it where it is news."""
@@ -87,7 +91,7 @@ class FailureNotice:
         if (failure.error or "").startswith("AliasMovedError"):
             log.info("run %s failed for an alias that was moved: that is an incident of its own", run_id_of(context))
             return
-        _route(self.case, failure, context)
+        _route(self, failure, context)
 
 
 def note_late(context: dict[str, Any], *, case: str, dag: str) -> None:
@@ -134,34 +138,34 @@ def failure_of(context: RunContext) -> Failure:
     return Failure(context["dag"].dag_id, task, kept_error(context), reason, _day(context.get("partition_key")))
 
 
-def _route(case: str, failure: Failure, context: RunContext) -> None:
-    """Enter a failure; where the ledger does not answer, mail it without, one mail a cause and day."""
+def _route(notice: FailureNotice, failure: Failure, context: RunContext) -> None:
+    """Enter a failure; where ledger or use case do not answer, mail it without, one mail a cause and day."""
     from perennial.adapters import Adapters
     from perennial.catalog import load_use_case
     from perennial.stages import failures
 
-    adapters, spec = Adapters.from_env(), load_use_case(case)
+    adapters = Adapters.from_env()
     try:
-        failures.run(spec, failure, adapters, by=_by(context, "airflow"))
-        _tell({case}, adapters, context)
-    except LedgerError as error:
-        log.warning("the ledger cannot take the failure of %s: %s", failure.part, error)
-        _mail_unrouted(spec, failure, context, adapters)
+        failures.run(load_use_case(notice.case), failure, adapters, by=_by(context, "airflow"))
+        _tell({notice.case}, adapters, context)
+    except (LedgerError, SpecError) as error:
+        log.warning("the failure of %s cannot be entered: %s", failure.part, error)
+        _mail_unrouted(notice, failure, context, adapters)
 
 
-def _mail_unrouted(case: UseCase, failure: Failure, context: RunContext, adapters: Adapters) -> None:
+def _mail_unrouted(notice: FailureNotice, failure: Failure, context: RunContext, adapters: Adapters) -> None:
     from perennial.io.mails import Links, failure_mail
     from perennial.stages import failures
 
     from perennial_airflow.hooks import MailHook
 
-    marker = adapters.settings.home / "unrouted" / failures.cause_of(case, failure).replace(" ", "-")
+    marker = adapters.settings.home / "unrouted" / failures.cause_of(notice.case, failure).replace(" ", "-")
     now = timezone.utcnow()
     if marker.exists() and now.timestamp() - marker.stat().st_mtime < UNROUTED_FOR.total_seconds():
         log.info("a mail about this cause went out within a day: %s", marker.name)
         return
     links = Links.of(adapters.settings.airflow_url, run=run_url(context), section="run failed")
-    MailHook().deliver(failure_mail(case.alerts.of("critical"), failed_run(context, failure), links))
+    MailHook().deliver(failure_mail(notice.to, failed_run(context, failure), links))
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
 

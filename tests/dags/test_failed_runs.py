@@ -8,6 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
+from fakes import FakeRegistry, make_case
+from perennial.errors import SpecError
+from perennial.io.ledger import Ledger
+from perennial.io.outbox import Outbox
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -20,6 +24,18 @@ def outbox(monkeypatch) -> list:
     sent: list = []
     monkeypatch.setattr(MailHook, "deliver", lambda _hook, mail: sent.append(mail))
     return sent
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch, tmp_path) -> SimpleNamespace:
+    """Be the use case and the outside world that the processor finds; the ledger is a real one on SQLite."""
+    case, ledger = make_case(), Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    settings = SimpleNamespace(airflow_url="http://airflow", pages_root=tmp_path, home=tmp_path)
+    world = SimpleNamespace(ledger=ledger, outbox=Outbox(ledger), settings=settings, registry=FakeRegistry())
+    monkeypatch.setattr("perennial.catalog.load_use_case", lambda _name: case)
+    monkeypatch.setattr("perennial.catalog.use_cases", lambda: (case,))
+    monkeypatch.setattr("perennial.adapters.Adapters", SimpleNamespace(from_env=lambda: world))
+    return world
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +81,8 @@ def test_a_failed_run_is_told_once(dags, outbox, run_type):
 
     (mail,) = outbox
     assert mail.to == ("ops@example.org",)
-    assert mail.subject == "[Perennial] failed: toy__feature_build of 2026-03-01"
-    assert "in ingest: task failure" in mail.text
+    assert mail.subject == "[Perennial] toy: runs fail since 2026-03-01"
+    assert "toy__feature_build.ingest of 2026-03-01 failed: task failure" in mail.text
     assert f"/dags/toy__feature_build/runs/{run_type}__2026-03-02" in mail.text
 
 
@@ -104,4 +120,19 @@ def test_a_failed_run_without_a_task_is_told(dags, outbox):
     """A run that timed out has no failed task; Airflow then says little more than its id."""
     tell(dags, run_type="scheduled", knows_task=False)
 
-    assert outbox[0].subject == "[Perennial] failed: toy__feature_build"
+    assert outbox[0].subject.startswith("[Perennial] toy: runs fail since ")
+    assert "toy__feature_build failed: task failure" in outbox[0].text
+
+
+def test_a_use_case_that_is_gone_is_told_without_the_ledger(dags, outbox, monkeypatch):
+    """Its folder was deleted or broken while it ran: whoever its DAG knows is mailed, once a cause and day."""
+
+    def gone(name):
+        raise SpecError(f"There is no use case {name!r}.")
+
+    monkeypatch.setattr("perennial.catalog.load_use_case", gone)
+    for _ in range(2):
+        tell(dags, run_type="scheduled")
+
+    (mail,) = outbox
+    assert (mail.subject, mail.to) == ("[Perennial] failed: toy__feature_build of 2026-03-01", ("ops@example.org",))

@@ -55,7 +55,7 @@ def test_parsing_imports_nothing_heavy(run_python, use_case_folder):
     """A parse costs the processor's time every minute: the ML libraries load when a task runs."""
     code = (
         "import sys; from airflow.dag_processing.dagbag import DagBag;"
-        f"bag = DagBag({str(CHECKOUT / 'dags')!r}); assert len(bag.dags) == 9, bag.import_errors; print(*sys.modules)"
+        f"bag = DagBag({str(CHECKOUT / 'dags')!r}); assert len(bag.dags) == 10, bag.import_errors; print(*sys.modules)"
     )
 
     loaded = {name.split(".")[0] for name in run_python(code, use_case_folder).splitlines()[-1].split()}

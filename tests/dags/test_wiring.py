@@ -140,7 +140,7 @@ def test_every_dag_says_what_it_does_and_whom_to_tell(dags, stage):
     assert "|---|---|" in dag.doc_md
     assert {"perennial", "toy", stage} == set(dag.tags)
     assert dag.dag_display_name.startswith("toy · ")
-    assert dag.on_failure_callback == FailureNotice("toy")
+    assert dag.on_failure_callback == FailureNotice("toy", to=("ops@example.org",))
     assert dag.catchup is False
     for task in dag.tasks:
         assert (task.owner, task.retries, task.on_failure_callback) == ("perennial", 2, [keep_error])

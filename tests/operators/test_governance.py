@@ -44,7 +44,7 @@ def ledger(adapters, monkeypatch) -> Ledger:
 
 def enter(ledger: Ledger, now, action, **fields) -> Entry:
     """Write a decision about the aliases."""
-    return ledger.add(Entry("toy", now, action, "ann", "it <loses> money", "r", "7", "5", **fields))
+    return ledger.add(Entry("toy", now, action, "ann", "it <loses> money", "run 1", "7", "5", **fields))
 
 
 def tell(context) -> list:
@@ -147,6 +147,6 @@ def test_a_run_that_failed_for_a_moved_alias_has_no_mail_of_its_own(mails, make_
     for error, sent in ((AliasMovedError("it was moved"), 0), (RefusedError("no"), 1)):
         text = f"{type(error).__name__}: {error}"
         ti = SimpleNamespace(task_id="score", xcom_pull=lambda text=text, **_: text)
-        FailureNotice("toy")(make_context(ti=ti, reason="task_failure"))
+        FailureNotice("toy", to=("ops@example.org",))(make_context(ti=ti, reason="task_failure"))
 
         assert len(mails.sent) == sent

@@ -177,7 +177,9 @@ def failed(make_context, task: str = "ingest", error: str | None = None, **field
 
 def test_a_failed_run_is_one_mail(catcher, make_context):
     """It names the DAG, the day, the task and the error, all escaped."""
-    FailureNotice("toy")(failed(make_context, "<b>ingest", "DataError: <i>rows", run_id="manual & mine"))
+    FailureNotice("toy", to=("ops@example.org",))(
+        failed(make_context, "<b>ingest", "DataError: <i>rows", run_id="manual & mine")
+    )
 
     (mail,) = catcher.mails
     page = mail.get_body(("html",)).get_content()
@@ -190,14 +192,16 @@ def test_a_failed_run_is_one_mail(catcher, make_context):
 def test_many_tasks_that_fail_for_one_reason_are_one_mail(catcher, make_context):
     """Forty of them."""
     for place in range(40):
-        FailureNotice("toy")(failed(make_context, f"task_{place}", f"LakeError: no disk {place}"))
+        FailureNotice("toy", to=("ops@example.org",))(
+            failed(make_context, f"task_{place}", f"LakeError: no disk {place}")
+        )
 
     assert len(catcher.mails) == 1
 
 
 def test_a_task_that_ends_well_ends_its_incident(catcher, make_context):
     """With one mail; another task's success does not."""
-    FailureNotice("toy")(failed(make_context))
+    FailureNotice("toy", to=("ops@example.org",))(failed(make_context))
     note_success(failed(make_context, "features"))
     assert len(catcher.mails) == 1
     note_success(failed(make_context))
@@ -208,7 +212,7 @@ def test_a_task_that_ends_well_ends_its_incident(catcher, make_context):
 
 def test_a_failed_backfill_sends_none(catcher, adapters, make_context):
     """Who starts a backfill looks at it; ninety mails would help nobody. Nor does it end an incident."""
-    FailureNotice("toy")(make_context("backfill"))
+    FailureNotice("toy", to=("ops@example.org",))(make_context("backfill"))
     note_success(make_context("backfill", ti=SimpleNamespace(task_id="x")))
 
     assert catcher.mails == []
@@ -220,7 +224,7 @@ def test_a_callback_that_knows_little_still_mails(catcher, make_context):
     context = make_context(partition_key=None)
     del context["dag_run"]
 
-    FailureNotice("toy")(context)
+    FailureNotice("toy", to=("ops@example.org",))(context)
 
     assert catcher.mails[0]["Subject"].startswith("[Perennial] toy: runs fail since ")
 
@@ -230,12 +234,14 @@ def test_with_a_dead_ledger_a_failure_is_mailed_all_the_same_once(catcher, adapt
     adapters.ledger = Ledger("postgresql://nobody@127.0.0.1:9/none")
     adapters.outbox = Outbox(adapters.ledger)
     for place in range(3):
-        FailureNotice("toy")(failed(make_context, f"task_{place}", f"LedgerError: no answer {place}"))
+        FailureNotice("toy", to=("ops@example.org",))(
+            failed(make_context, f"task_{place}", f"LedgerError: no answer {place}")
+        )
     (mail,) = catcher.mails
     assert mail["Subject"] == "[Perennial] failed: toy__x of 2026-03-01"
 
     monkeypatch.setattr("perennial_airflow.notices.UNROUTED_FOR", timedelta(0))
-    FailureNotice("toy")(failed(make_context, "task_0", "LedgerError: no answer 0"))
+    FailureNotice("toy", to=("ops@example.org",))(failed(make_context, "task_0", "LedgerError: no answer 0"))
     assert len(catcher.mails) == 2
 
 

@@ -65,7 +65,7 @@ def run(case: UseCase, failure: Failure, adapters: Adapters, *, by: By) -> Entry
         LedgerError: the ledger does not answer.
     """
     kind = _kind_of(failure)
-    about = f"{kind}: {case.name if kind == 'challenger held back' else cause_of(case, failure)}"
+    about = f"{kind}: {case.name if kind == 'challenger held back' else cause_of(case.name, failure)}"
     waited_for = _waited_for(case, failure, adapters) if (failure.task or "").startswith("wait_for") else None
     if waited_for is not None:
         about = waited_for.about
@@ -73,9 +73,9 @@ def run(case: UseCase, failure: Failure, adapters: Adapters, *, by: By) -> Entry
     return _enter(case, failure, adapters, kind=kind, about=about, reason=where, by=by)
 
 
-def cause_of(case: UseCase, failure: Failure) -> str:
+def cause_of(case: str, failure: Failure) -> str:
     """Return a short name of why something failed; equal in all use cases where they fail for one reason."""
-    names = filter(None, {*catalog.names(), case.name, failure.dag, failure.task})
+    names = filter(None, {*catalog.names(), case, failure.dag, failure.task})
     return cause(failure.error, names=names, otherwise=failure.part)
 
 

@@ -241,26 +241,6 @@ def test_without_a_champion_a_day_is_unknown_and_only_its_sources_are_measured(w
     assert world.adapters.ledger.monitor("toy", world.today) == record
 
 
-def test_a_finding_is_an_incident_until_a_later_day_is_stable(reigning: World):
-    """Opened once and closed once, whichever days are looked at again, in whatever order."""
-    before, moved, after = (reigning.today - timedelta(days=days) for days in (2, 1, 0))
-    alter(reigning, everything_moved, moved)
-    for day in (before, moved, moved, before):
-        look(reigning, day)
-    opened = reigning.adapters.ledger.open_incident("toy", about="drifted")
-    card = reigning.adapters.settings.pages_root / "cards" / "toy" / "version-1.md"
-    assert "An incident is open" in card.read_text()
-    look(reigning, after)
-    look(reigning, after)
-
-    assert opened is not None
-    assert (opened.day, opened.to_version) == (moved, "1")
-    found = [entry for entry in reigning.adapters.ledger.history("toy")[::-1] if entry.action.startswith("incident")]
-    assert "An incident is open" not in card.read_text()
-    assert [(entry.action, entry.reason) for entry in found[1:]] == [("incident closed", f"stable on {after}")]
-    assert found[0] == opened
-
-
 def closer(world: World, name: str) -> ColumnDrift:
     """Look again, with the limit of the distance where the counts have put a column, and return that column."""
     first = look(world)

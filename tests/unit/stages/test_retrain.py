@@ -24,19 +24,20 @@ def drifted_days(world: World, days: int) -> list[date]:
 
 
 def test_a_drifted_day_asks_for_a_model(reigning: World):
-    """And the ledger knows that it did."""
-    (day,) = drifted_days(reigning, 1)
+    """On its second day, which confirms it; the ledger knows that it did."""
+    first, day = drifted_days(reigning, 2)
+    assert "Day 1 of the 2 that confirm it." in retrain.run(reigning.case, first, reigning.adapters, now=NOW).reason
     decision = retrain.run(reigning.case, day, reigning.adapters, now=NOW)
     entry = reigning.adapters.ledger.latest("toy", "retrain requested")
 
-    assert (decision.wanted, decision.trigger) == (True, "drift")
+    assert (decision.wanted, decision.trigger) == (True, "distribution change")
     assert entry is not None
     assert (entry.day, entry.from_version, entry.reason) == (day, "1", decision.reason)
 
 
 def test_asking_twice_about_one_day_is_asking_once(reigning: World):
     """A task that is run again gives the same answer, and one entry."""
-    (day,) = drifted_days(reigning, 1)
+    _, day = drifted_days(reigning, 2)
     answers = [retrain.run(reigning.case, day, reigning.adapters, now=NOW) for _ in range(2)]
     asked = [entry for entry in reigning.adapters.ledger.history("toy") if entry.action == "retrain requested"]
 
@@ -45,11 +46,14 @@ def test_asking_twice_about_one_day_is_asking_once(reigning: World):
 
 
 def test_the_cool_down_keeps_the_next_days_silent(reigning: World):
-    """Eight days of drift: asked on the first and, seven days later, on the eighth."""
-    days = drifted_days(reigning, 8)
-    wanted = [retrain.run(reigning.case, day, reigning.adapters, now=NOW).wanted for day in days]
+    """Nine days of drift: asked on the second, which confirms it, and seven days later."""
+    days, later = drifted_days(reigning, 9), timedelta(days=2)
+    wanted = [
+        retrain.run(reigning.case, day, reigning.adapters, now=NOW + place * later).wanted
+        for place, day in enumerate(days)
+    ]
 
-    assert wanted == [True, False, False, False, False, False, False, True]
+    assert wanted == [False, True, False, False, False, False, False, False, True]
 
 
 def test_a_day_that_was_not_monitored_has_no_answer(reigning: World):

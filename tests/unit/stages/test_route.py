@@ -250,3 +250,13 @@ def test_a_process_that_dies_between_entry_and_mail_loses_nothing(watch: Watch):
     watch.mail()
     watch.mail()
     assert len(watch.subjects) == 1
+
+
+def test_the_champions_card_says_that_an_incident_is_open(watch: Watch):
+    """Until it is over."""
+    watch.live(CALM, FEED)
+    card = watch.world.adapters.settings.pages_root / "cards" / "toy" / "version-1.md"
+    assert "An incident is open" in card.read_text()
+
+    watch.live(CALM, FEED, CALM, CALM)
+    assert "An incident is open" not in card.read_text()
