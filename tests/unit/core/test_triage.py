@@ -22,8 +22,8 @@ SENTENCES = {
 }
 
 
-def of(*over: Concern) -> MonitorRecord:
-    """Return a day on which these measures, and a calm one, were taken."""
+def of(*over: Concern, share: float = 0.2) -> MonitorRecord:
+    """Return a day on which these measures, and a calm one, were taken; the limit of the share is 0.3."""
     calm = Measure("feed", "products", "rows", 92_000.0, limit=10.0)
     measures = (
         calm,
@@ -33,7 +33,7 @@ def of(*over: Concern) -> MonitorRecord:
     return MonitorRecord(
         case="toy", day=date(2026, 3, 10), model_version="3", verdict="stable",
         reason="No feature set is over its limit.",
-        drifted_share=0.5, score=score, columns=(), performance={}, performance_window=None, since=None,
+        drifted_share=share, share_limit=0.3, score=score, columns=(), performance={}, performance_window=None, since=None,
         opens_alert=False, report=None, measures=measures,
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def of(*over: Concern) -> MonitorRecord:
         (("performance",), "model decayed"),
         (("estimate",), "model decayed"),
         (("value",), "model decayed"),
-        (("calibration",), "model decayed"),
+        (("calibration",), "nothing to do"),
         (("scores", "performance"), "model decayed"),
         (("labels", "performance", "inputs"), "labels late"),
         (("feed", "labels", "performance", "inputs", "scores"), "feed broken"),
@@ -94,3 +94,10 @@ def test_drift_without_consequence_says_so():
         triage(of("scores")).reason == f"{SENTENCES['scores']} The features that the champion relies on have not moved."
     )
     assert triage(of()).reason == "No feature set is over its limit."
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.29, "model decayed"), (0.3, "world changed")])
+def test_many_features_that_move_name_a_changed_world_once_results_confirm_it(share: float, verdict: str):
+    """At the limit, not below; importances say little where features share them."""
+    assert triage(of("performance", share=share)).verdict == verdict
+    assert triage(of(share=share)).verdict == "nothing to do"
