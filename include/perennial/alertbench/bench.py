@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from perennial.adapters import Adapters
-from perennial.alertbench.faults import Fault, faults
+from perennial.alertbench.faults import Fault, category, faults
 from perennial.alertbench.peer import Peer
 from perennial.alertbench.world import RUN, Day, World
 from perennial.contracts import Source
@@ -162,6 +162,21 @@ def main_source(case: UseCase, adapters: Adapters, day: date) -> Source:
     return max(daily, key=lambda source: rows[source.name])
 
 
+def source_of(fault: Fault, case: UseCase, adapters: Adapters, day: date) -> Source:
+    """Return the source that a fault is put into: the main one, or where it takes texts the first that has them.
+
+    Raises:
+        DataError: no source has what it takes.
+    """
+    main = main_source(case, adapters, day)
+    if fault.needs == "rows":
+        return main
+    for source in (main, *(each for each in case.sources if each.name != main.name and not each.sparse)):
+        if category(adapters.sources.read_day(case, source, day), source, entity=case.entity) is not None:
+            return source
+    raise DataError(f"{case.name} has no source with texts that repeat: leave out the fault {fault.name!r}.")
+
+
 def _begun(case: UseCase, settings: Settings, plan: Plan, *, folder: Path, progress: Progress) -> World:
     """Return a world with a champion that is trained as of the day before the first calm one."""
     home, as_of = folder / "calm", plan.start - timedelta(days=1)
@@ -225,7 +240,7 @@ def _faulty(world: World, peer: Peer | None, fault: Fault, start: date) -> Fault
     """Live with a fault, mend it where people would, and say what became of it."""
     known = {incident.id for incident in world.incidents}
     mine = Peer(peer.case, world.adapters, peer.reference) if peer is not None else None
-    world.break_by(fault, start)
+    world.break_by(fault, source_of(fault, world.case, world.adapters, start - timedelta(days=1)), start)
     lived: list[tuple[Day, bool]] = []
     for day in _days(start, fault.lived):
         if fault.is_mended and (day - start).days == fault.lasts:

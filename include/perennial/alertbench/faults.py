@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -64,6 +64,7 @@ class Fault:
         part: what it changes.
         lasts: for how many days; what is broken for good is never mended.
         lived: how many days are lived from its first on.
+        needs: what the source that it breaks has to have: rows every day, or texts that repeat.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Fault:
     part: Part = "rows"
     lasts: int = LASTS
     lived: int = 9
-    tags: frozenset[str] = field(default_factory=frozenset)
+    needs: Literal["rows", "texts"] = "rows"
 
     def is_on(self, day: date, start: date) -> bool:
         """Tell whether a day is broken by it."""
@@ -94,7 +95,7 @@ def faults() -> tuple[Fault, ...]:
         Fault("feed stops", feed, _stops),
         Fault("duplicate day", feed, _duplicate, lasts=1, lived=6),
         Fault("unit change", feed, _unit),
-        Fault("category renamed", feed, _renamed),
+        Fault("category renamed", feed, _renamed, needs="texts"),
         Fault("nulls rise", feed, _nulls),
         Fault("gradual drift", world, _gradual, lasts=FOREVER, lived=28),
         Fault("sudden drift", world, _sudden, **long),  # type: ignore[arg-type]
@@ -135,16 +136,14 @@ def _nulls(rows: pa.Table, told: Told) -> pa.Table:
 
 
 def _renamed(rows: pa.Table, told: Told) -> pa.Table:
-    """Give the most frequent text another spelling; without texts that repeat, the most frequent number another one."""
-    column = _category(rows, told)
-    counts = rows[column].value_counts().sort("descending", by="counts").to_pylist()
-    old = next(each["values"] for each in counts if each["values"] is not None)
-    new = f"{old} (new)" if isinstance(old, str) else type(old)(-1)
-    kind = rows[column].type
-    is_old = pc.equal(rows[column], pa.scalar(old, kind))
-    return _with(
-        rows, column, lambda values: pc.if_else(pc.fill_null(is_old, fill_value=False), pa.scalar(new, kind), values)
-    )
+    """Give the most frequent value of the text with the fewest another spelling."""
+    column = category(rows, told.source, entity=told.entity)
+    if column is None:
+        raise DataError(f"Source {told.source.name!r} has no text that could be spelt otherwise.")
+    counts = rows[column].value_counts().to_pylist()
+    old = max((each for each in counts if each["values"] is not None), key=lambda each: each["counts"])["values"]
+    is_old = pc.fill_null(pc.equal(rows[column], old), fill_value=False)
+    return _with(rows, column, lambda values: pc.if_else(is_old, f"{old} (new)", values))
 
 
 def _gradual(rows: pa.Table, told: Told) -> pa.Table:
@@ -241,16 +240,12 @@ def _number(rows: pa.Table, told: Told) -> str:
     return max(names, key=lambda name: int(pc.sum(pc.not_equal(pc.fill_null(rows[name], 0), 0)).as_py() or 0))
 
 
-def _category(rows: pa.Table, told: Told) -> str:
-    """Return the text with the fewest values above one, else the whole number that repeats most."""
-    kinds = told.source.columns.items()
-    for wanted in ("string", "integer"):
-        names = [name for name, kind in kinds if kind == wanted and name in rows.column_names and name != told.entity]
-        counted = {name: pc.count_distinct(rows[name]).as_py() for name in names}
-        several = {name: count for name, count in counted.items() if 1 < count <= max(rows.num_rows // 5, 2)}
-        if several:
-            return min(several, key=lambda name: (several[name], name))
-    raise DataError(f"Source {told.source.name!r} has no category that could be renamed.")
+def category(rows: pa.Table, source: Source, *, entity: str) -> str | None:
+    """Return the text of the contract with the fewest values, two or more, that repeat; None where there is none."""
+    names = [name for name, kind in source.columns.items() if kind == "string" and name in rows.column_names]
+    counted = {name: pc.count_distinct(rows[name]).as_py() for name in names if name not in {entity, *source.keys}}
+    several = {name: count for name, count in counted.items() if 1 < count <= max(rows.num_rows // 5, 2)}
+    return min(several, key=lambda name: (several[name], name)) if several else None
 
 
 def _draws(count: int, told: Told, what: str) -> Any:

@@ -184,9 +184,10 @@ class World:
         broken = self.adapters.broken
         return World.at(home, self.case, self.adapters.settings, source=broken.source, seed=broken.seed)
 
-    def break_by(self, fault: Fault, start: date) -> None:
-        """Put a fault into the days from `start` on."""
-        self.adapters.broken.fault, self.adapters.broken.start = fault, start
+    def break_by(self, fault: Fault, source: Source, start: date) -> None:
+        """Put a fault into a source's days, or into the labels, from `start` on."""
+        broken = self.adapters.broken
+        broken.fault, broken.source, broken.start = fault, source, start
 
     def mend(self, days: Sequence[date]) -> None:
         """Mend the feed: read its broken days again, build and score what was made of them."""

@@ -16,10 +16,12 @@ from perennial.core import deviations, metrics
 from perennial.core.deviations import FloatArray
 from perennial.core.deviations import Measure as Statistic
 from perennial.core.evidence import Contender
-from perennial.core.metrics import Scored
+from perennial.core.metrics import IntArray, Scored
 from perennial.core.resampling import LEAST_BLOCKS, estimate, ties
 from perennial.modelling import MONEY, Monitoring, Performance, metrics_of
 from perennial.records import Concern, Measure
+
+EXPECTED = 20.0  # labels of a day, for their absence to say anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +208,26 @@ def _profit(judge: Judge, found: Interval, expected: float, short: Statistic | N
 def finite(end: float) -> float | None:
     """Return a number that JSON can carry, None for one that is not finite."""
     return end if math.isfinite(end) else None
+
+
+def missing_labels(day: IntArray, expected: FloatArray, came: FloatArray, *, name: str) -> Measure | None:
+    """Return that labels of the newest matured days have not come, None where they have.
+
+    A day lacks its labels where none has come and `EXPECTED` or more were: were labels independent chances, that would
+    happen with probability `exp(-20)`, about 2e-9. Days are looked at from the newest on, until one has labels.
+
+    Args:
+        day: shape (rows,), of each scored row.
+        expected: how many labels are expected of the row: its score, or 1 where each row has one.
+        came: how many have come.
+        name: of the label.
+    """
+    days, code = np.unique(day, return_inverse=True)
+    wanted, found = (np.bincount(code, each, days.size) for each in (expected, came))
+    lacking = (found == 0) & (wanted >= EXPECTED)
+    late = int(days.size if lacking.all() else np.argmin(lacking[::-1]))
+    if late == 0:
+        return None
+    many = float(wanted[-late:].sum())
+    said = f"No label {name} of the newest {late} matured days has come, where {many:,.0f} were expected."
+    return Measure("labels", name, "due", float(late), limit=1.0, over=True, detail=said)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.core import frames, metrics, promises
 from perennial.core.evidence import Contender
+from perennial.core.metrics import FloatArray, IntArray
 from perennial.core.promises import Judge
 from perennial.io.registry import RegisteredModel
 from perennial.records import Measure, Window
@@ -51,6 +53,8 @@ def judged(
     if late:
         return _unknown(case, window, f"labels are late. {late.removesuffix('.')}")
     rows = _rows(case, window, adapters, champion=champion, pins=pins)
+    if isinstance(rows, Measure):
+        return _unknown(case, window, f"labels are late. {rows.detail.removesuffix('.')}", rows)
     if isinstance(rows, str):
         return _unknown(case, window, rows)
     label, score = frames.numbers(rows[case.label.column]), frames.numbers(rows["score"])
@@ -66,8 +70,8 @@ def judged(
     return Matured({name: value for name, value in found.items() if math.isfinite(value)}, window, measures)
 
 
-def _unknown(case: UseCase, window: Window, reason: str) -> Matured:
-    """Return that nothing can be told, and why."""
+def _unknown(case: UseCase, window: Window, reason: str, *found: Measure) -> Matured:
+    """Return that nothing can be told, and why, with what was found on the way."""
     limit = case.monitoring.performance
     measures = [
         Measure("performance", limit.metric, "value", None, limit=promises.limit_of(limit), detail=f"{reason}.")
@@ -76,13 +80,13 @@ def _unknown(case: UseCase, window: Window, reason: str) -> Matured:
     measures.append(Measure("calibration", "score", kind, None, detail=f"{reason}."))
     if case.value is not None:
         measures.append(Measure("value", "expected_profit", "realised", None, detail=f"{reason}."))
-    return Matured({}, window, tuple(measures), reason)
+    return Matured({}, window, (*found, *measures), reason)
 
 
 def _rows(
     case: UseCase, window: Window, adapters: Adapters, *, champion: RegisteredModel, pins: Mapping[str, int]
-) -> pa.Table | str:
-    """Return the champion's matured scores with their labels, or why there are too few."""
+) -> pa.Table | str | Measure:
+    """Return the champion's matured scores with their labels, why there are too few, or that none have come."""
     least = case.monitoring.min_rows
     known = [scored for scored in adapters.lake.days(case.predictions_table) if scored in window]
     if not known:
@@ -91,7 +95,13 @@ def _rows(
     rows = rows.filter(pc.equal(rows["model_version"], champion.version)).select(["day", case.entity, "score"])
     if rows.num_rows < least:
         return f"{rows.num_rows} matured scores of version {champion.version}, {least} needed"
-    rows = _with_labels(case, rows, adapters, days=known, pins=pins)
+    joined = rows.join(
+        adapters.warehouse.labels(case, known, pins=pins), keys=["day", case.entity], join_type="left outer"
+    )
+    missing = promises.missing_labels(*_came(case, joined), name=case.label.column)
+    if missing is not None:
+        return missing
+    rows = _filled(case, joined)
     label = frames.numbers(rows[case.label.column])
     if label.size < least:
         return f"{label.size} of the matured scores have a label, {least} needed"
@@ -100,13 +110,21 @@ def _rows(
     return rows
 
 
-def _with_labels(
-    case: UseCase, rows: pa.Table, adapters: Adapters, *, days: Sequence[date], pins: Mapping[str, int]
-) -> pa.Table:
-    """Return the rows with their labels; what `label.sql` leaves out has the label 0, or is left out too."""
-    found = adapters.warehouse.labels(case, days, pins=pins)
+def _came(case: UseCase, joined: pa.Table) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return of each scored row its day, how many labels are expected of it, and how many have come.
+
+    Where an entity that `label.sql` leaves out has the label 0, only ones come: as many as the scores promise.
+    """
+    label, day = joined[case.label.column], frames.day_numbers(joined["day"])
+    came = frames.numbers(pc.is_valid(label))
+    if case.label.missing == "drop" or case.label.kind != "binary":
+        return day, np.ones(day.size), came
+    return day, frames.numbers(joined["score"]), came
+
+
+def _filled(case: UseCase, joined: pa.Table) -> pa.Table:
+    """Return the rows in order; what `label.sql` leaves out has the label 0, or is left out too."""
     column = case.label.column
-    joined = rows.join(found, keys=["day", case.entity], join_type="left outer")
     if case.label.missing == "drop":
         joined = joined.filter(pc.is_valid(joined[column]))
     else:

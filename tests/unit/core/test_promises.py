@@ -165,3 +165,27 @@ def test_without_money_there_is_no_value():
     scored = world()
 
     assert tuple(promises.value(judge(scored), contender(scored, value=None))) == ()
+
+
+@pytest.mark.parametrize(
+    ("expected", "came", "late"),
+    [
+        ([30.0, 30.0, 30.0], [1, 1, 0], 1),
+        ([30.0, 30.0, 30.0], [1, 0, 0], 2),
+        ([30.0, 30.0, 30.0], [0, 0, 0], 3),
+        ([30.0, 30.0, 30.0], [0, 0, 1], None),
+        ([30.0, 30.0, 20.0], [1, 1, 0], 1),
+        ([30.0, 30.0, 19.9], [1, 1, 0], None),
+    ],
+)
+def test_labels_that_have_not_come_are_late_and_no_zeros(expected: list[float], came: list[int], late: int | None):
+    """From the newest day on, until one has labels; twenty have to be expected of a day, 19.9 are too few."""
+    found = promises.missing_labels(np.arange(3), np.array(expected), np.array(came, dtype=float), name="buys")
+
+    assert (None if found is None else found.value) == late
+    if found is not None:
+        assert found.over
+        assert (
+            f"of the newest {late} matured days has come, where {sum(expected[-late:]):,.0f} were expected"
+            in found.detail
+        )
