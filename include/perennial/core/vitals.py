@@ -94,10 +94,10 @@ class Vitals:
 
     @property
     def earlier(self) -> NDArray[np.bool_]:
-        """Return which days are `MEMORY` days before the judged one, or more; of snapshots all before it."""
-        back = 1 if self.reference else MEMORY
-        found = np.zeros(len(self.days), np.bool_)
-        found[: sum((self.days[-1] - day).days >= back for day in self.days)] = True
+        """Return which days are `MEMORY` days before the judged one, or more; of snapshots all before it, if none is."""
+        found = np.array([(self.days[-1] - day).days >= MEMORY for day in self.days])
+        if self.reference and not found.any():
+            found[:-1] = True
         return found
 
     @property

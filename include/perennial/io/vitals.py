@@ -200,14 +200,16 @@ def _categories(
         f"from held where {shown} and {quoted(name)} is not null group by all"
     )
     place = {day: at for at, day in enumerate(days)}
-    young, back = np.zeros(len(days), np.int64), 1 if reference else MEMORY
+    young = np.zeros(len(days), np.int64)
     first = f"select *, min({DAY}) over (partition by value) as first from seen"  # noqa: S608
     for day, many in database.sql(
-        f"select {DAY}, sum(many) from ({first}) where {DAY} - first < {back} group by {DAY}"  # noqa: S608
+        f"select {DAY}, sum(many) from ({first}) where {DAY} - first < {MEMORY} group by {DAY}"  # noqa: S608
     ).fetchall():
         young[place[day]] = int(many)
     # A whole snapshot says at once what there is; of daily rows it takes some days until all values were seen.
-    settled = np.array([(day - days[0]).days >= (1 if reference else 2 * MEMORY) for day in days])
+    settled = np.array([reference or (day - days[0]).days >= 2 * MEMORY for day in days])
+    if reference:
+        young[0] = 0
     distinct = "select distinct value from seen order by 1 limit ?"
     names = [str(row[0]) for row in database.execute(distinct, [most + 1]).fetchall()]
     if len(names) > most:
