@@ -94,7 +94,7 @@ class Vitals:
 
     @property
     def earlier(self) -> NDArray[np.bool_]:
-        """Return which days are `MEMORY` days before the judged one, or more; of snapshots all before it, if none is."""
+        """Return which days are `MEMORY` days before the judged one, or more; of snapshots else all before it."""
         found = np.array([(self.days[-1] - day).days >= MEMORY for day in self.days])
         if self.reference and not found.any():
             found[:-1] = True

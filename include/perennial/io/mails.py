@@ -10,19 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from typing import Literal
 
 from perennial.changes import BackfillSummary
 from perennial.io.entries import Entry
-from perennial.io.pages import address, number, render, words
-from perennial.io.plots import bars_against
-from perennial.modelling import FIXED
-from perennial.records import ColumnDrift, MonitorRecord
+from perennial.io.pages import address, render
 from perennial.spec import UseCase
 
-WORST = 8
 DOMAIN = "perennial.invalid"
-Outcome = Literal["drifted", "decayed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,79 +71,6 @@ class FailedRun:
     reason: str
     task_id: str | None = None
     error: str | None = None
-
-
-def _strength(column: ColumnDrift) -> float:
-    return -1.0 if column.psi is None else column.psi
-
-
-def worst(record: MonitorRecord, *, most: int = WORST) -> tuple[ColumnDrift, ...]:
-    """Return the columns that are not stable, the strongest drift first, at most `most`."""
-    changed = (column for column in record.columns if column.verdict != "stable")
-    return tuple(sorted(changed, key=lambda column: (-_strength(column), column.column))[:most])
-
-
-def drift_picture(record: MonitorRecord, *, most: int = WORST) -> bytes:
-    """Return a small PNG: the PSI of the score and of the most drifted columns as bars, the limit as a line.
-
-    Where columns have limits of their own, the bars are in units of these.
-    """
-    measured = [column for column in (record.score, *record.columns) if column.psi is not None]
-    limits = {_limit_of(column) for column in measured}
-    if len(limits) <= 1:
-        limit = min(limits, default=FIXED["psi_limit"])
-        lengths = {column.column: _strength(column) for column in measured}
-        return bars_against(_longest(lengths, most), limit=limit, label=f"PSI; the dashed line is the limit {limit:g}")
-    lengths = {column.column: _strength(column) / _limit_of(column) for column in measured}
-    label = "PSI in units of the column's own limit; the dashed line is the limit"
-    return bars_against(_longest(lengths, most), limit=1.0, label=label)
-
-
-def _limit_of(column: ColumnDrift) -> float:
-    """Return a column's limit; records of before do not say it."""
-    return FIXED["psi_limit"] if column.limit is None else column.limit
-
-
-def _longest(lengths: dict[str, float], most: int) -> dict[str, float]:
-    """Return the longest bars, the longest first."""
-    return dict(sorted(lengths.items(), key=lambda item: -item[1])[:most])
-
-
-def _measures(case: UseCase, record: MonitorRecord) -> list[tuple[str, str, str]]:
-    monitoring = case.monitoring
-    share = FIXED["drifted_share_limit"] if record.share_limit is None else record.share_limit
-    rows = [
-        ("share of drifted features", f"{record.drifted_share:.0%}", f"{share:.0%} or more"),
-        ("PSI of the scores", number(record.score.psi), f"{_limit_of(record.score):.3g} or more"),
-    ]
-    wanted = monitoring.performance
-    value = record.performance.get(wanted.metric)
-    side = f"below {wanted.at_least:g}" if wanted.at_least is not None else f"above {wanted.at_most:g}"
-    label = f"{words(wanted.metric)} on matured labels"
-    return [*rows, (label, "not known yet" if value is None else number(value), side)]
-
-
-def finding_mail(case: UseCase, record: MonitorRecord, links: Links) -> Mail:
-    """Return the mail about a finding of the daily check: what, how bad, since when, what to do."""
-    since = record.since or record.day
-    values = {
-        "case": case,
-        "record": record,
-        "links": links,
-        "since": since,
-        "days": (record.day - since).days + 1,
-        "measures": _measures(case, record),
-        "worst": worst(record),
-        "more": sum(column.verdict != "stable" for column in record.columns) - len(worst(record)),
-    }
-    what = "performance decayed" if record.verdict == "decayed" else "data drifted"
-    return Mail(
-        to=case.alerts.to,
-        subject=one_line(f"[Perennial] {case.name}: {what} since {since}"),
-        html=render("finding_mail.html", **values),
-        text=render("finding_mail.txt", **values),
-        pictures={"drift": drift_picture(record)},
-    )
 
 
 def failure_mail(to: Iterable[str], run: FailedRun, links: Links) -> Mail:

@@ -78,29 +78,6 @@ def bars(values: Mapping[str, float], labels: Labels) -> bytes:
     return picture.png
 
 
-def bars_against(values: Mapping[str, float], *, limit: float, label: str) -> bytes:
-    """Return a small picture for a mail: a bar a value, the first on top, and the limit as a line.
-
-    Args:
-        values: what to draw, in order; those that reach the limit stand out.
-        limit: where the line is.
-        label: of the axis; units included.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.6, 0.5 + 0.27 * max(len(values), 1)), dpi=DOTS, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    lengths = list(values.values())[::-1]
-    axes.barh(list(values)[::-1], lengths, color=["#c2410c" if value >= limit else "#94a3b8" for value in lengths])
-    axes.axvline(limit, color="#334155", linewidth=1, linestyle="--")
-    axes.set_xlabel(label, fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    FigureCanvasAgg(figure).print_png(buffer := io.BytesIO())
-    return buffer.getvalue()
-
-
 def histograms(reference: FloatArray, current: FloatArray, *, name: str, most: int = 20) -> bytes:
     """Return a small picture of a number's distribution: the reference as an area, the day as a line.
 
