@@ -45,9 +45,10 @@ class Facts:
 
     @property
     def results(self) -> list[Measure]:
-        """Return what the model's results are, in money first."""
+        """Return the results that have a limit, and money whether it has one or not; money first."""
         measures = self.record.measures if self.record else ()
-        found = [measure for measure in measures if measure.about in RESULTS and measure.value is not None]
+        known = [each for each in measures if each.about in RESULTS and each.value is not None]
+        found = [each for each in known if each.limit is not None or each.about == MONEY]
         return sorted(found, key=lambda measure: RESULTS.index(measure.about))
 
 
@@ -82,7 +83,7 @@ def incident_mail(
     pictures = {f"mover{place}": mover.picture for place, mover in enumerate(facts.movers) if mover.picture}
     values = {
         "case": case, "incident": incident, "entry": entry, "facts": facts, "links": links, "title": title,
-        "state": _state(entry), "days": (_day(entry) - incident.since).days + 1, "results": _results(facts),
+        "state": _state(entry), "days": (_day(entry) - incident.since).days + 1, "results": _results(case, facts),
         "is_over": entry.action == "incident closed",
     }  # fmt: skip
     first = entry.id == opening.id
@@ -110,16 +111,23 @@ def _state(entry: Entry) -> str:
     return states.get(entry.action, "has begun")
 
 
-def _results(facts: Facts) -> list[tuple[str, str, str]]:
+def _results(case: UseCase, facts: Facts) -> list[tuple[str, str, str]]:
     """Return name, value with interval, and limit of each result."""
     rows = []
     for measure in facts.results:
         span = ""
         if measure.low is not None and measure.high is not None:
             span = f" ({figure(measure.low)} to {figure(measure.high)})"
-        kind = "estimated " if measure.about == "estimate" else ""
-        name = f"{kind}{words(measure.name)}" + (
-            "" if measure.about in {"performance", "estimate"} else f", {measure.measure}"
-        )
-        rows.append((name, f"{figure(measure.value)}{span}", figure(measure.limit)))
+        rows.append((_name(case, measure), f"{figure(measure.value)}{span}", figure(measure.limit)))
     return rows
+
+
+def _name(case: UseCase, measure: Measure) -> str:
+    """Return what a result is, in the business's own unit where it is money."""
+    if measure.about == "estimate":
+        return f"estimated {words(measure.name)}"
+    if measure.about == MONEY:
+        money = measure.name == "expected_profit" and case.value is not None
+        what = f"{case.value.currency} per 1,000 {case.entity}" if money and case.value else words(measure.name)
+        return f"{what}, {measure.measure}"
+    return words(measure.name) if measure.about == "performance" else f"{words(measure.name)}, {measure.measure}"

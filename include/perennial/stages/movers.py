@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from perennial.core import drift, frames
+from perennial.core import drift, frames, stakes
 from perennial.io import plots
 from perennial.io.incidentmails import Mover
 from perennial.records import ColumnDrift, MonitorRecord, Window
@@ -29,10 +29,11 @@ def movers(case: UseCase, record: MonitorRecord, adapters: Adapters) -> tuple[Mo
         RegistryError: MLflow does not answer.
     """
     moved = [column for column in record.columns if drift.counts_as_drift(column)]
-    strongest = sorted(moved, key=lambda column: -_strength(column, record))[:SHOWN]
-    if not strongest or not record.model_version:
+    if not moved or not record.model_version:
         return ()
     champion = adapters.registry.load(case.name, record.model_version)
+    weights = adapters.registry.profile(champion.run_id).get(stakes.IMPORTANCE) or {}
+    strongest = sorted(moved, key=lambda column: _strength(column, weights), reverse=True)[:SHOWN]
     reference = adapters.registry.sample(champion.run_id)
     current = adapters.lake.read(case.features_table, Window.of_day(record.day))
     return tuple(
@@ -40,13 +41,10 @@ def movers(case: UseCase, record: MonitorRecord, adapters: Adapters) -> tuple[Mo
     )
 
 
-def _strength(column: ColumnDrift, record: MonitorRecord) -> float:
-    """Return how much of what the champion relies on has moved: the measure of the feature, else its PSI."""
-    wanted = ("inputs", column.column, "drift at stake")
-    for measure in record.measures:
-        if (measure.about, measure.name, measure.measure) == wanted and measure.value is not None:
-            return measure.value
-    return math.inf if column.psi is None else column.psi
+def _strength(column: ColumnDrift, weights: Mapping[str, float]) -> tuple[float, float]:
+    """Return importance times drift, and the drift alone for features that have no importance."""
+    psi = stakes.MOST if column.psi is None else column.psi
+    return max(weights.get(column.column, 0.0), 0.0) * psi, psi
 
 
 def _words(column: ColumnDrift) -> str:

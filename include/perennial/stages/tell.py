@@ -146,7 +146,10 @@ def _began_it(entry: Entry, incident: Incident) -> bool:
 
 def _sentence(entry: Entry) -> str:
     version = f" version {entry.to_version}" if entry.to_version else ""
-    return f"{entry.at:%Y-%m-%d %H:%M} UTC: {entry.action}{version} by {entry.who}. {entry.reason}"
+    trigger = (
+        f" ({entry.report['trigger']})" if entry.action == "retrain requested" and "trigger" in entry.report else ""
+    )
+    return f"{entry.at:%Y-%m-%d %H:%M} UTC: {entry.action}{trigger}{version} by {entry.who}. {entry.reason}"
 
 
 def _links(run: str, adapters: Adapters, *, section: str, report: str | None = None) -> Links:
