@@ -138,7 +138,20 @@ class LakeError(PerennialError):
 
 
 class MailError(PerennialError):
-    """An alert could not be handed to the mail server."""
+    """An alert could not be handed to the mail server.
+
+    `refused` are the recipients that the server did not take, where it took the mail for the others; none where nobody
+    got it.
+    """
+
+    refused: tuple[str, ...] = ()
+
+    @classmethod
+    def for_some(cls, message: str, refused: Iterable[str]) -> MailError:
+        """Return the error for a mail that some of its recipients got."""
+        error = cls(message)
+        error.refused = tuple(sorted(refused))
+        return error
 
 
 class SetupError(PerennialError):

@@ -54,7 +54,7 @@ class MailHook(SmtpHook):
         except (SMTPException, OSError, AirflowException) as error:
             raise MailError(self._said(mail, f"{type(error).__name__}: {error}")) from error
         if refused:
-            raise MailError(self._said(mail, f"refused recipients {sorted(refused)}"))
+            raise MailError.for_some(self._said(mail, f"refused recipients {sorted(refused)}"), refused)
 
     def _said(self, mail: Mail, why: str) -> str:
         return (

@@ -15,7 +15,7 @@ from airflow.sdk import timezone
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
-from perennial.errors import LedgerError, PerennialError, SpecError
+from perennial.errors import LedgerError, MailError, PerennialError, SpecError
 
 from perennial_airflow.partitions import RunContext, address_of, is_backfill, run_id_of, run_url
 
@@ -165,7 +165,12 @@ def _mail_unrouted(notice: FailureNotice, failure: Failure, context: RunContext,
         log.info("a mail about this cause went out within a day: %s", marker.name)
         return
     links = Links.of(adapters.settings.airflow_url, run=run_url(context), section="run failed")
-    MailHook().deliver(failure_mail(notice.to, failed_run(context, failure), links))
+    try:
+        MailHook().deliver(failure_mail(notice.to, failed_run(context, failure), links))
+    except MailError as error:
+        if not error.refused:
+            raise
+        log.warning("not everybody was told: %s", error)  # those who were shall not be told again
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from perennial.incidents import KINDS, OPENS_AS, Incident, Kind
+from perennial.incidents import KINDS, OPENS_AS, SEVERITIES, Incident, Kind, Severity, rank
 from perennial.io.entries import Action, Entry
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _opened(entry: Entry) -> Incident:
         case=entry.case,
         about=about,
         kind=known,
-        severity=report.get("severity", OPENS_AS[known]),
+        severity=_severity(report, OPENS_AS[known]),
         since=date.fromisoformat(since) if since else entry.day or entry.at.date(),
         opened_at=entry.at,
         reason=entry.reason,
@@ -86,18 +86,25 @@ def _changed(known: Incident, entry: Entry) -> Incident:
     changes: dict[str, Any] = {"cases": tuple(dict.fromkeys((*known.cases, entry.case)))}
     match entry.action:
         case "incident worse":
-            changes |= {"severity": report.get("severity", known.severity), "reason": entry.reason}
+            worse = max(known.severity, _severity(report, known.severity), key=rank)
+            changes |= {"severity": worse, "reason": entry.reason}
         case "incident grew":
-            changes |= {"parts": tuple(dict.fromkeys((*known.parts, str(report.get("part")))))}
+            changes |= {"parts": tuple(dict.fromkeys(filter(None, (*known.parts, report.get("part")))))}
         case "incident eased":
             changes |= {"parts": tuple(part for part in known.parts if part != report.get("part"))}
         case "incident acknowledged":
             changes |= {"acknowledged_by": entry.who}
-        case "incident snoozed":
+        case "incident snoozed" if "until" in report:
             changes |= {"snoozed_until": date.fromisoformat(report["until"])}
-        case _ if known.is_open:
+        case "incident closed" if known.is_open:
             changes |= {"closed_at": entry.at, "closed_because": entry.reason}
     return replace(known, **changes)
+
+
+def _severity(report: Mapping[str, Any], otherwise: Severity) -> Severity:
+    """Return the severity that an entry names; of one that a later version wrote and nobody knows, `otherwise`."""
+    named = report.get("severity")
+    return named if named in SEVERITIES else otherwise
 
 
 def thread(ledger: Ledger, opened: int) -> tuple[Entry, ...]:

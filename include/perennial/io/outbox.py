@@ -9,19 +9,23 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from email.utils import make_msgid
 from typing import Any
 
 import sqlalchemy as sa
 
+from perennial.core.causes import digest
+from perennial.errors import MailError
 from perennial.io import chain
 from perennial.io.entries import identity, metadata, utc
 from perennial.io.ledger import ALERTS, UPGRADE_LOCK, Ledger, alert_row
-from perennial.io.mails import Mail
+from perennial.io.mails import DOMAIN, Mail
 from perennial.records import AlertRecord, Record
 
 DELIVERY_LOCK = UPGRADE_LOCK + 2
+REST = ", rest "
 
 _outbox = sa.Table(
     "ledger_outbox",
@@ -42,7 +46,7 @@ class Waiting(Record):
         case: the use case it is about.
         at: when it was put in.
         not_before: when it may go out.
-        topic: what it is about; of each topic there is one mail.
+        topic: what it is about; of each topic of a use case there is one mail.
         mail: what it says.
     """
 
@@ -61,16 +65,18 @@ class Outbox:
         self._ledger = ledger
 
     def put(self, mail: Mail, *, case: str, topic: str, at: datetime, not_before: datetime | None = None) -> None:
-        """Keep a mail to be sent; of a topic that is there already nothing is written.
+        """Keep a mail to be sent; of a topic that the use case has already nothing is written.
+
+        A mail without a Message-ID gets one here, so that it has the same one however often it is sent.
 
         Raises:
             LedgerError: the ledger does not answer.
         """
-        row = {
-            "case": case, "at": utc(at), "not_before": utc(not_before or at), "topic": topic, "mail": _to_json(mail),
-        }  # fmt: skip
+        kept = replace(mail, message_id=mail.message_id or make_msgid(domain=DOMAIN))
+        row = _row(kept, case=case, topic=topic, at=at, not_before=not_before or at)
+        same = sa.select(_outbox.c.id).where(_outbox.c.case == case, _outbox.c.topic == topic)
         with self._ledger.transaction(lock=DELIVERY_LOCK) as connection:
-            if connection.execute(sa.select(_outbox.c.id).where(_outbox.c.topic == topic)).first() is None:
+            if connection.execute(same).first() is None:
                 connection.execute(sa.insert(_outbox).values(row))
 
     def topics(self, case: str) -> frozenset[str]:
@@ -93,22 +99,47 @@ class Outbox:
         return tuple(_read(row) for row in rows)
 
     def send(self, waiting: Waiting, deliver: Callable[[Mail], None], *, now: datetime) -> AlertRecord | None:
-        """Hand a mail to a server and remember it, None where another process was faster.
+        """Hand a mail to a server and remember who got it, None where another process was faster.
 
         Nobody else sends meanwhile. Only a process that is killed between the server's answer and the database's sends
-        a mail again, under the same Message-ID.
+        a mail again, under the same Message-ID. Where the server refuses some recipients, the same mail to these alone
+        stays behind: the others got theirs.
 
         Raises:
-            MailError: the server did not take it; it stays.
+            MailError: the server took it for nobody; it stays.
         """
         with self._ledger.transaction(lock=DELIVERY_LOCK) as connection:
             if connection.execute(_unsent(waiting.case).where(_outbox.c.id == waiting.id)).first() is None:
                 return None
-            deliver(waiting.mail)
-            day = waiting.at.date()
-            alert = AlertRecord(waiting.case, waiting.topic, day, day, waiting.mail.subject, waiting.mail.to, now)
+            refused = _refused(waiting.mail, deliver)
+            if refused:
+                connection.execute(sa.insert(_outbox).values(_rest(waiting, refused, now=now)))
+            day, taken = waiting.at.date(), tuple(each for each in waiting.mail.to if each not in refused)
+            alert = AlertRecord(waiting.case, waiting.topic, day, day, waiting.mail.subject, taken, now)
             connection.execute(sa.insert(ALERTS).values(alert_row(alert)))
             return alert
+
+
+def _refused(mail: Mail, deliver: Callable[[Mail], None]) -> tuple[str, ...]:
+    """Deliver a mail, and return the recipients that the server did not take it for."""
+    try:
+        deliver(mail)
+    except MailError as error:
+        if not error.refused:
+            raise
+        return tuple(each for each in mail.to if each in error.refused)
+    return ()
+
+
+def _rest(waiting: Waiting, refused: tuple[str, ...], *, now: datetime) -> dict[str, Any]:
+    """Return the row of the same mail to those who did not get it."""
+    topic = f"{waiting.topic.partition(REST)[0]}{REST}{digest(' '.join(refused))}"
+    mail = replace(waiting.mail, to=refused)
+    return _row(mail, case=waiting.case, topic=topic, at=now, not_before=now)
+
+
+def _row(mail: Mail, *, case: str, topic: str, at: datetime, not_before: datetime) -> dict[str, Any]:
+    return {"case": case, "at": utc(at), "not_before": utc(not_before), "topic": topic, "mail": _to_json(mail)}
 
 
 def _unsent(case: str | None) -> sa.Select[Any]:

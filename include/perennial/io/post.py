@@ -32,7 +32,7 @@ def deliver(mail: Mail, address: str) -> None:
     except (smtplib.SMTPException, OSError) as error:
         raise MailError(_said(mail, url, f"{type(error).__name__}: {error}")) from error
     if refused:
-        raise MailError(_said(mail, url, f"refused recipients {sorted(refused)}"))
+        raise MailError.for_some(_said(mail, url, f"refused recipients {sorted(refused)}"), refused)
 
 
 def _connected(url: SplitResult, options: dict[str, str]) -> smtplib.SMTP:

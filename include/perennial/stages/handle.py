@@ -62,4 +62,6 @@ def _open(number: int, adapters: Adapters, *, what: str, reason: str) -> Inciden
         )
     if not reason.strip():
         raise RefusedError(f"Incident {number} is not {what} without a reason, which the others read. Give one.")
+    if "\0" in reason:  # PostgreSQL keeps every character but this one
+        raise RefusedError(f"Incident {number} is not {what}: the reason holds a character that cannot be kept.")
     return incident

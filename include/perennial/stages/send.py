@@ -35,7 +35,7 @@ class SendRecord(Record):
 def run(adapters: Adapters, *, deliver: Callable[[Mail], None], now: datetime, case: str | None = None) -> SendRecord:
     """Hand the mails that are due to a server, of all use cases or of one.
 
-    A mail that the server refuses does not hold up those behind it.
+    A mail that the server refuses does not hold up those behind it, nor a recipient the others.
 
     Raises:
         LedgerError: the ledger does not answer.
@@ -51,7 +51,11 @@ def run(adapters: Adapters, *, deliver: Callable[[Mail], None], now: datetime, c
             log.warning("%s stays in the outbox: %s", each.mail.subject, error)
             refused.append(str(error))
             continue
-        if alert is not None:
-            sent.append(alert)
-            log.info("mailed %r to %s", alert.subject, ", ".join(alert.to))
+        if alert is None:
+            continue
+        sent.append(alert)
+        log.info("mailed %r to %s", alert.subject, ", ".join(alert.to))
+        missed = sorted(set(each.mail.to) - set(alert.to))
+        if missed:
+            refused.append(f"{alert.subject} was not taken for {', '.join(missed)}; for the others it was.")
     return SendRecord(tuple(sent), waiting, tuple(refused))

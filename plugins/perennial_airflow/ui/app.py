@@ -14,16 +14,10 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException as AnyHttpError
 
 from perennial_airflow.ui import incidents
-from perennial_airflow.ui.security import LOGIN
+from perennial_airflow.ui.security import LOGIN, SHARED_HEADERS
 
 # Markdown as plain text: browsers show it, and take nothing in it for a page.
 KINDS = {".html": "text/html", ".json": "application/json", ".md": "text/plain", ".png": "image/png"}
-SHARED_HEADERS = {
-    "X-Frame-Options": "SAMEORIGIN",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "private, no-store",
-}
 NEVER = "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 # A report brings scripts of its own, made of data. The sandbox gives it no origin: it can draw, but neither use the
 # reader's session nor send anything anywhere.
@@ -104,10 +98,14 @@ def airflow_root(request: Request) -> str:
 
 
 async def refuse(request: Request, error: AnyHttpError) -> Response:
-    """Send a browser without a login to the login page and back here; answer everything else as JSON."""
+    """Send a browser without a login to the login page and back here; answer everything else as JSON.
+
+    Who sent a form comes back to the Models page: what was in the form is lost, and its address has no page.
+    """
     assert isinstance(error, AnyHttpError)  # noqa: S101  registered for it alone
     if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):
-        here = quote(f"{request.scope.get('root_path', '')}{_below(request)}", safe="/")
+        below = _below(request) if request.method == "GET" else "/models"
+        here = quote(f"{request.scope.get('root_path', '')}{below}", safe="/")
         return RedirectResponse(f"{airflow_root(request)}/api/v2/auth/login?next={here}", status_code=303)
     return await http_exception_handler(request, error)
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from perennial.errors import LedgerError, RefusedError
 
-from perennial_airflow.ui.security import MAY_ACT, SAME_ORIGIN, USER
+from perennial_airflow.ui.security import MAY_ACT, SAME_ORIGIN, SHARED_HEADERS, USER
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -61,7 +61,7 @@ def runbook() -> HTMLResponse:
         text = page(nonce=nonce)
     except OSError as error:
         raise HTTPException(404, detail=f"docs/runbook.md is not deployed here: {error.strerror}.") from error
-    return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+    return HTMLResponse(text, headers={**SHARED_HEADERS, "Content-Security-Policy": policy})
 
 
 def _done(request: Request, number: int, act: Act, user: str) -> RedirectResponse:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_authenticated
 from fastapi import Depends, HTTPException, Request
 
+SHARED_HEADERS = {
+    "X-Frame-Options": "SAMEORIGIN",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+}
 LOGIN = Depends(requires_authenticated())
-# Whoever may start runs may say what becomes of an incident.
-MAY_ACT = Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN))
+# Whoever may start runs may say what becomes of an incident. Runs of any DAG: without the empty id the address could name
+# the one DAG that the reader may start.
+MAY_ACT = Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN, param_dag_id=""))
 
 
 def same_origin(request: Request) -> None:
@@ -21,7 +27,7 @@ def same_origin(request: Request) -> None:
         HTTPException: 403 where the browser says that the request comes from elsewhere, or does not say at all.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    here = site == "same-origin" if site is not None else _host(origin) == request.headers.get("host")
+    here = site == "same-origin" if site is not None else bool(origin) and _host(origin) == request.headers.get("host")
     if not here:
         raise HTTPException(
             403, detail="This form was not sent by a page of Airflow. Open the Models page and try again."
@@ -33,7 +39,7 @@ def user_name(user: GetUserDep) -> str:
     return str(user.get_name())
 
 
-def _host(origin: str | None) -> Any:
+def _host(origin: str | None) -> str | None:
     return urlsplit(origin).netloc if origin else None
 
 

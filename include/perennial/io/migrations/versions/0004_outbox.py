@@ -23,8 +23,9 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("topic", sa.String(40), nullable=False, unique=True),
+        sa.Column("topic", sa.String(40), nullable=False),
         sa.Column("mail", sa.Text, nullable=False),
+        sa.UniqueConstraint("case", "topic"),
     )
     if op.get_bind().dialect.name == "postgresql":
         for event, each in (("update or delete", "row"), ("truncate", "statement")):
