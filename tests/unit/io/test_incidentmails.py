@@ -75,7 +75,9 @@ def test_a_mover_without_a_picture_is_told_in_words():
 )
 def test_a_picture_is_drawn_where_there_is_something_to_draw(name: str, reference: list, current: list, drawn: bool):  # noqa: FBT001  a parameter
     """Numbers, texts, nothing but nulls, another type than before: never an error."""
-    kind = pa.float64() if all(each is None or isinstance(each, float) for each in current) and name == "spend" else None
+    kind = (
+        pa.float64() if all(each is None or isinstance(each, float) for each in current) and name == "spend" else None
+    )
     kind = pa.string() if kind is None else kind
     sides = pa.table({name: reference}), pa.table({name: pa.array(current, kind)})
     picture = _picture(make_case(), name, *sides)
