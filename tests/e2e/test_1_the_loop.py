@@ -22,7 +22,7 @@ from perennial.io import rows
 from perennial.io.lake import Lake
 from perennial.local import credentials, stack
 from perennial.local.airflow_api import Airflow
-from perennial.local.demo import Demo
+from perennial.local.demo import AT_WORK, HELPER, Demo
 from perennial.local.layout import Layout
 from perennial.local.mailbox import mails
 from perennial.local.steps import Steps
@@ -104,31 +104,74 @@ def test_a_quiet_day_sends_no_mail(demo: Demo, layout: Layout) -> None:
     assert mails(layout.mail, since=begun) == []
 
 
-def test_changed_days_are_found_and_mailed_and_lead_to_a_new_model(demo: Demo, layout: Layout) -> None:
-    """The loop closes: drift, one mail, a request, a training, and gates that decide."""
+def test_a_broken_feed_is_one_incident_and_one_mail_and_asks_for_no_model(demo: Demo, layout: Layout) -> None:
+    """Two days are broken: a mail that says what broke and leads to the runbook; no training is asked for."""
     begun = datetime.now(UTC)
     demo.change_days()
     demo.look_at_the_changed_day()
     caught = await_mails(layout, since=begun)
-    demo.follow_the_retraining()
 
-    assert demo.outcome.after["verdict"] == "drifted"
-    assert len(caught) == 1
-    assert "coupons" in caught[0].subject
+    incident = demo.outcome.incident
+    assert incident is not None
+    assert (incident.kind, incident.severity, incident.since) == ("feed broken", "warning", demo.plan.injected.start)
+    assert [mail.subject for mail in caught] == [f"[Perennial] coupons: feed broken since {incident.since}"]
     assert "text/html" in {part.get_content_type() for part in caught[0].message.walk()}
-    assert demo.outcome.retrained != "not asked for"
+    assert "/perennial/runbook#feed-broken" in caught[0].message.get_body(("plain",)).get_content()
+    assert demo.outcome.request == {}
+
+
+def test_a_person_is_at_work_on_it_by_the_form(demo: Demo) -> None:
+    """The ledger has who and why; a second walk of the step says nothing again; who only looks is refused."""
+    incident = demo.outcome.incident
+    assert incident is not None
+    with pytest.raises(stack.SetupError, match="403"):
+        Airflow(demo.layout, login="viewer").submit(f"incidents/{incident.id}/acknowledge", reason="me too")
+    for _ in range(2):
+        demo.acknowledge()
+
+    entries = Adapters(demo.settings).ledger.history("coupons", actions=("incident acknowledged",))
+    assert [(entry.who, entry.reason, entry.report["opened"]) for entry in entries] == [(HELPER, AT_WORK, incident.id)]
+
+
+def test_mended_days_end_the_incident_in_its_thread(demo: Demo, layout: Layout) -> None:
+    """The days are read again as they are: one mail more, an answer to the first; still no training is asked for."""
+    begun = datetime.now(UTC)
+    demo.mend_days()
+    opening, closing = [mail for mail in mails(layout.mail) if "feed broken" in mail.subject]
+
+    incident = demo.outcome.incident
+    assert incident is not None
+    assert incident.closed_at is not None
+    assert incident.acknowledged_by == HELPER
+    assert [mail.subject for mail in mails(layout.mail, since=begun)] == [f"Re: {opening.subject}"]
+    assert closing.message["In-Reply-To"] == opening.message["Message-ID"]
+    assert demo.outcome.mended["verdict"] == "stable"
+    requested = Adapters(demo.settings).ledger.history("coupons", actions=("retrain requested",))
+    assert requested == ()
+
+
+def test_a_training_on_demand_leads_to_a_new_model(demo: Demo) -> None:
+    """The loop closes: a person trains, the gates decide, a second person approves."""
+    demo.train_again()
+
+    assert demo.outcome.champion["version"] == "2"
+    assert "is champion" in demo.outcome.retrained
 
 
 def test_the_demonstration_finds_its_own_work_done(demo: Demo, layout: Layout, airflow: Airflow) -> None:
-    """A second walk starts no run and sends no mail."""
-    before = airflow.ask("GET", "/dags/~/dagRuns", params={"limit": 1})["total_entries"]
+    """A second walk starts no run, sends no mail and enters nothing."""
+    ledger, ours = Adapters(demo.settings).ledger, {"limit": 1, "dag_id_pattern": "coupons__"}
+    before = airflow.ask("GET", "/dags/~/dagRuns", params=ours)["total_entries"]
+    entries, caught = ledger.history("coupons", limit=None), mails(layout.mail)
     again = Demo(demo.plan, layout, Steps(), demo.settings)
-    for step in (again.build_days, again.train_first, again.score_days, again.look_at_a_quiet_day, again.change_days):
+    for step in (again.build_days, again.train_first, again.score_days, again.look_at_a_quiet_day, again.change_days,
+                 again.look_at_the_changed_day, again.acknowledge, again.mend_days, again.train_again):  # fmt: skip
         step()
-    again.look_at_the_changed_day()
-    again.follow_the_retraining()
 
-    assert airflow.ask("GET", "/dags/~/dagRuns", params={"limit": 1})["total_entries"] == before
+    assert airflow.ask("GET", "/dags/~/dagRuns", params=ours)["total_entries"] == before
+    assert ledger.history("coupons", limit=None) == entries
+    assert mails(layout.mail) == caught
+    assert again.outcome.incident == demo.outcome.incident
     assert again.outcome.retrained == demo.outcome.retrained
 
 
@@ -285,4 +328,5 @@ def test_the_models_page_shows_the_champion(layout: Layout, browser: Browser, pi
         text = frame.locator("body").inner_text()
 
     assert "coupons" in text
-    assert "drifted" in text.lower()
+    assert "stable" in text.lower()
+    assert "feed broken" not in text.lower()  # it is over

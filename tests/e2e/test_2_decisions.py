@@ -239,17 +239,21 @@ def test_a_rollback_to_what_never_was_champion_changes_nothing(desk: Desk, now: 
 
 
 def test_an_alias_moved_by_hand_stops_the_scores_until_it_is_back(desk: Desk, layout: Layout, now: datetime) -> None:
-    """The day's scoring fails, one mail tells of it, and `perennial aliases --repair` ends the incident."""
+    """The day's scoring fails, one mail tells of it; `perennial aliases --repair` ends the incident, and its thread."""
     registry, dag = desk.adapters.registry, f"{desk.case.name}__batch_scoring"
     registry.set_alias("coupons", "champion", "2")
     run = desk.engineer.await_run(desk.engineer.trigger(dag, key=desk.demo.plan.yesterday))
     opened = desk.adapters.ledger.open_incident("coupons", about="aliases")
     told = await_mails(layout, since=now)
     _command("aliases", "coupons", "--repair", "--reason", "nobody decided it")
+    desk.engineer.await_success(desk.engineer.trigger(dag, key=desk.demo.plan.yesterday))
+    over = [mail.subject for mail in mails(layout.mail, since=now)[1:]]
 
     assert run.state == "failed"
     assert opened is not None
-    assert "coupons" in told[0].subject
+    day = opened.at.date()
+    assert [mail.subject for mail in told] == [f"[Perennial] coupons: aliases moved since {day}"]
+    assert over == [f"Re: [Perennial] coupons: aliases moved since {day}"]
     assert registry.aliases("coupons")["champion"] == "1"
     assert desk.adapters.ledger.open_incident("coupons", about="aliases") is None
 

@@ -74,11 +74,29 @@ class Airflow:
             raise SetupError(f"Airflow refuses {method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return dict(answer.json()) if answer.content else {}
 
+    def submit(self, path: str, **form: str) -> None:
+        """Send a form of one of Perennial's pages, as a browser on that page does.
+
+        Args:
+            path: below `/perennial`, such as `incidents/7/acknowledge`.
+            form: what is filled in.
+
+        Raises:
+            SetupError: Airflow refuses it; with its words.
+        """
+        options: dict[str, Any] = {"data": form, "headers": {"Sec-Fetch-Site": "same-origin"}}
+        answer = self._authorised("POST", f"/perennial/{path}", **options)
+        if answer.status_code != httpx.codes.SEE_OTHER:
+            raise SetupError(f"Airflow refuses the form {path}: HTTP {answer.status_code} {answer.text[:500]}")
+
     def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
-        answer = self._client.request(method, f"/api/v2{path}", **options)
+        return self._authorised(method, f"/api/v2{path}", **options)
+
+    def _authorised(self, method: str, path: str, **options: Any) -> httpx.Response:
+        answer = self._client.request(method, path, **options)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             self._log_in()
-            answer = self._client.request(method, f"/api/v2{path}", **options)
+            answer = self._client.request(method, path, **options)
         return answer
 
     def await_dags(self, dags: Sequence[str], *, seconds: float = 90) -> None:
@@ -139,11 +157,18 @@ class Airflow:
                 break
         return reached
 
-    def run_of_day(self, dag: str, day: date, *, since: datetime | None = None) -> Run | None:
-        """Return a run of that day that has not failed and began after `since`, or still will; None without one."""
+    def run_of_day(
+        self, dag: str, day: date, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Run | None:
+        """Return a run of that day that has not failed and began after `since`, or still will; None without one.
+
+        With `until` it began before that.
+        """
         for run in self.runs(dag, partition_key_prefix_pattern=day.isoformat()):
-            late = since is None or run.begun is None or datetime.fromisoformat(run.begun) >= since
-            if run.state != "failed" and late:
+            begun = datetime.fromisoformat(run.begun) if run.begun else None
+            late = since is None or begun is None or begun >= since
+            early = until is None or (begun is not None and begun < until)
+            if run.state != "failed" and late and early:
                 return run
         return None
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
+from perennial.adapters import Adapters
 from perennial.catalog import load_use_case
 from perennial.core.nearness import Nearness
 from perennial.errors import SetupError
+from perennial.incidents import DAY_KINDS, Incident
+from perennial.io.incidents import incidents
 from perennial.io.lake import Lake
 from perennial.local import feed, injection, stack
 from perennial.local.airflow_api import Airflow, Run
@@ -23,8 +26,11 @@ from perennial.settings import Settings, load_settings
 from perennial.spec import UseCase
 
 SCORED_DAYS = 20
-INJECTED_DAYS = 7
+# As many as have to be calm again before an incident is over (`alerts.cool_down_days`).
+INJECTED_DAYS = 2
 APPROVAL = "approve"
+HELPER = "operator"
+AT_WORK = "Demonstration: the source's team delivers the days again."
 REASON = "Demonstration: its gates are passed, and the report looks right."
 # Daily runs beside each other; more than the cores, because a slot also stays busy while nothing is computed.
 AT_ONCE = 6
@@ -71,8 +77,10 @@ class Outcome:
     approval: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    mended: dict[str, Any] = field(default_factory=dict)
     request: dict[str, Any] = field(default_factory=dict)
     change: injection.Injection | None = None
+    incident: Incident | None = None
     retrained: str = "not asked for"
     nearness: dict[date, Nearness] = field(default_factory=dict)
 
@@ -88,6 +96,9 @@ class Shop(Protocol):
 
     def change(self, days: Sequence[date], /) -> injection.Injection:
         """Change those days and return how."""
+
+    def mend(self) -> injection.Injection | None:
+        """Put the real days back and return since when; None where what has come cannot be taken back."""
 
     def nearness(self, case: UseCase, lake: Lake, days: Sequence[date], /) -> dict[date, Nearness]:
         """Hold days' scores against the true probabilities, where anybody knows them."""
@@ -167,30 +178,73 @@ class Demo:
         self._ensure_days("Score the changed days", "batch_scoring", change.days, since=change.at)
 
     def look_at_the_changed_day(self) -> None:
-        """Monitor the newest changed day."""
+        """Monitor the newest changed days, one after the other; what is wrong becomes an incident and a mail."""
         change = self._change()
-        (run,) = self._ensure_days("Monitor a changed day", "drift_monitoring", change.days[-1:], since=change.at)
+        run = self._look_at("changed day", since=change.at, until=change.mended)
         self.seen_at = datetime.fromisoformat(str(run.begun))
         self.outcome.after = self.airflow.results(run, "monitor")
         self.outcome.request = self.airflow.results(run, "request_retrain")
+        self.outcome.incident = self._incident()
+
+    def acknowledge(self) -> None:
+        """Say as a person, by the form on the Models page, that somebody is at work on the incident."""
+        incident = self.outcome.incident
+        if incident is None or not incident.is_open or incident.acknowledged_by:
+            return
+        with self.steps.step(f"Acknowledge incident {incident.id}"):
+            Airflow(self.layout, login=HELPER).submit(f"incidents/{incident.id}/acknowledge", reason=AT_WORK)
+        self.outcome.incident = self._incident()
+
+    def mend_days(self) -> None:
+        """Put the real days back, and build, score and monitor them again: the incident is over by that."""
+        mended = self.shop.mend()
+        if mended is None or mended.mended is None:
+            self.steps.say("Nothing is mended: what the simulated shop has sold cannot be taken back.")
+            return
+        self.outcome.change, since = mended, mended.mended
+        for stage, does in (("feature_build", "Build"), ("batch_scoring", "Score")):
+            self._ensure_days(f"{does} the mended days", stage, mended.days, since=since)
+        run = self._look_at("mended day", since=since)
+        self.seen_at = since
+        self.outcome.mended = self.airflow.results(run, "monitor")
+        self.outcome.incident = self._incident()
 
     def hold_against_the_truth(self) -> None:
         """Say how near the scores come to the true probabilities, on the oldest scored day and on the newest."""
         days = [self.plan.scored.start, self.plan.yesterday]
         self.outcome.nearness = self.shop.nearness(self.plan.case, Lake(self.settings.lake_root), days)
 
-    def follow_the_retraining(self) -> None:
-        """Follow the request to its end: a new champion, or a challenger that its gates held back."""
-        if not self.outcome.request or self.seen_at is None:
-            return
-        with self.steps.step("Train again, as the monitor asks") as bar:
-            dag = self.plan.dag("continuous_training")
-            run = self.airflow.await_new_run(dag, since=self.seen_at, bar=bar)
+    def train_again(self) -> None:
+        """Train as the monitor asks, else on demand; a new champion, or a challenger that its gates held back."""
+        if self.seen_at is None:
+            raise SetupError("look_at_the_changed_day() comes before this step.")
+        dag = self.plan.dag("continuous_training")
+        asked = bool(self.outcome.request)
+        with self.steps.step("Train again, as the monitor asks" if asked else "Train again, on demand") as bar:
+            later = self.airflow.runs(dag, run_after_gte=self.seen_at.isoformat())
+            known = [run for run in later if run.state != "failed"]
+            if known:
+                run = known[-1]
+            elif asked:
+                run = self.airflow.await_new_run(dag, since=self.seen_at, bar=bar)
+            else:
+                run = self.airflow.trigger(dag, conf={"as_of": str(self.plan.yesterday)})
             self.airflow.await_success(run, bar=bar)
         with self.steps.step("Hold the challenger against its gates") as bar:
             run = self.airflow.await_new_run(self.plan.dag("model_promotion"), since=self.seen_at, bar=bar)
             run = self.airflow.await_run(self._decided(run, bar=bar), bar=bar)
         self._tell_retraining(run)
+
+    def _look_at(self, what: str, *, since: datetime, until: datetime | None = None) -> Run:
+        """Monitor the newest changed days, the oldest first, and return the run of the newest one."""
+        days = self._change().days[-self.plan.case.alerts.cool_down_days :]
+        return self._ensure_days(f"Monitor {what}s", "drift_monitoring", days, since=since, until=until)[-1]
+
+    def _incident(self) -> Incident | None:
+        """Return the newest incident that the changed days have led to, as it is now."""
+        change, adapters = self._change(), Adapters(self.settings)
+        found = incidents(adapters.ledger, self.plan.case.name)
+        return next((each for each in found if each.about in DAY_KINDS and each.opened_at >= change.at), None)
 
     def _decided(self, run: Run, *, bar: Bar) -> Run:
         """Approve a promotion where people have to: as a second person, over REST, once the gates are passed."""
@@ -231,13 +285,21 @@ class Demo:
             if number is not None:
                 self.airflow.await_backfill(number, dag, days, bar=bar)
 
-    def _ensure_days(self, title: str, stage: str, days: Sequence[date], *, since: datetime | None = None) -> list[Run]:
-        """Return a successful run of each day, begun after `since`; wait for one that runs, start those that miss."""
+    def _ensure_days(
+        self, title: str, stage: str, days: Sequence[date], *, since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Run]:  # fmt: skip
+        """Return a successful run of each day, begun between `since` and `until`; wait for those that run.
+
+        Those that miss are started one after the other: a day reads what the one before it has published.
+        """
         dag = self.plan.dag(stage)
-        found = {day: self.airflow.run_of_day(dag, day, since=since) for day in days}
+        found = {day: self.airflow.run_of_day(dag, day, since=since, until=until) for day in days}
         with self.steps.step(title, total=len(days)) as bar:
-            runs = [found[day] or self.airflow.trigger(dag, key=day) for day in days]
-            return [self._ended(run, done, bar=bar, total=len(days)) for done, run in enumerate(runs)]
+            return [
+                self._ended(found[day] or self.airflow.trigger(dag, key=day), done, bar=bar, total=len(days))
+                for done, day in enumerate(days)
+            ]
 
     def _ended(self, run: Run, done: int, *, bar: Bar, total: int) -> Run:
         if total == 1:
@@ -281,5 +343,7 @@ def run(settings: Settings, *, case: str, steps: Steps) -> Outcome:
     demo.change_days()
     demo.look_at_the_changed_day()
     demo.hold_against_the_truth()
-    demo.follow_the_retraining()
+    demo.acknowledge()
+    demo.mend_days()
+    demo.train_again()
     return demo.outcome

@@ -149,6 +149,9 @@ class Fed:
         """Return the same: the feed has written the changed days as it wrote all others."""
         return self.feed.change
 
+    def mend(self) -> None:
+        """Do nothing: what was written cannot be taken back, and those visitors have come."""
+
     def nearness(self, case: UseCase, lake: Lake, days: Sequence[date]) -> dict[date, Nearness]:
         """Hold each day's scores against the probabilities that were true."""
         found = {}

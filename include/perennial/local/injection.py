@@ -1,7 +1,7 @@
 """Days whose data have really changed, for the demonstration: made of the real rows, and said to be injected.
 
 The files lie in `<home>/injected` beside a manifest that says what was done; taking them away and building the days
-again brings the real ones back.
+again brings the real ones back, and the manifest then says since when.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -38,7 +38,7 @@ CHANGED = """
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to the shop: fewer households come, prices rise, discounts end."""
+    """How the feed breaks: most rows are missing, amounts come in another unit, discounts not at all."""
 
     households_gone: float = 0.9
     price_factor: float = 2.0
@@ -46,12 +46,12 @@ class Change:
     def describe(self) -> str:
         """Return the change in a sentence."""
         return (
-            f"{self.households_gone:.0%} of the households stay away, prices are {self.price_factor:g} times as high "
-            "and there are no discounts any more"
+            f"the feed breaks: the rows of {self.households_gone:.0%} of the households are missing, amounts are "
+            f"{self.price_factor:g} times as high and discounts are all 0"
         )
 
     def apply(self, rows: pa.Table) -> pa.Table:
-        """Return the rows of a day as they would have been; which households stay away is the same every day."""
+        """Return the rows of a day as they would have been; which households are missing is the same every day."""
         with duckdb.connect() as connection:
             connection.register("rows", rows)
             return connection.sql(
@@ -61,13 +61,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Which days were replaced, when, and how."""
+    """Which days were replaced, when, and how; `mended` is when the real ones were put back."""
 
     days: tuple[date, ...]
     at: datetime
     what: str
     rows: int
     rows_before: int
+    mended: datetime | None = None
 
 
 class Replayed:
@@ -89,6 +90,10 @@ class Replayed:
         folder, weeks = self.settings.injected_root, self.settings.replay_weeks
         return inject(self.case, days, replay_weeks=weeks, folder=folder, change=Change())
 
+    def mend(self) -> Injection | None:
+        """Take the change back, once; None where nothing was changed."""
+        return mend(self.settings.injected_root)
+
     def nearness(self, _case: UseCase, _lake: Lake, _days: Sequence[date]) -> dict[date, Nearness]:
         """Return nothing: nobody knows the true probabilities of real people."""
         return {}
@@ -109,7 +114,20 @@ def inject(case: UseCase, days: Sequence[date], *, replay_weeks: int, folder: Pa
     draft.replace(folder / f"{SOURCE}.parquet")
     rows_before = sum(rows.num_rows for rows in recorded)
     done = Injection(tuple(days), datetime.now(UTC), change.describe(), changed.num_rows, rows_before)
-    manifest_path(folder).write_text(json.dumps(asdict(done), indent=2, default=str) + "\n")
+    _keep(folder, done)
+    return done
+
+
+def mend(folder: Path) -> Injection | None:
+    """Put the real days in the place of the changed ones, and write down since when; None where nothing was changed."""
+    done = injected(folder)
+    if done is None:
+        return None
+    # The file goes first: what is written down as mended is mended, also where this is cut off.
+    (folder / f"{SOURCE}.parquet").unlink(missing_ok=True)
+    if done.mended is None:
+        done = replace(done, mended=datetime.now(UTC))
+        _keep(folder, done)
     return done
 
 
@@ -120,7 +138,15 @@ def injected(folder: Path) -> Injection | None:
         return None
     found = json.loads(path.read_text())
     days = tuple(date.fromisoformat(day) for day in found["days"])
-    return Injection(days, datetime.fromisoformat(found["at"]), found["what"], found["rows"], found["rows_before"])
+    mended = found.get("mended")
+    return Injection(
+        days, datetime.fromisoformat(found["at"]), found["what"], found["rows"], found["rows_before"],
+        datetime.fromisoformat(mended) if mended else None,
+    )  # fmt: skip
+
+
+def _keep(folder: Path, done: Injection) -> None:
+    manifest_path(folder).write_text(json.dumps(asdict(done), indent=2, default=str) + "\n")
 
 
 def manifest_path(folder: Path) -> Path:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 
 from perennial.catalog import load_use_case
+from perennial.incidents import Incident
 from perennial.io.lake import Lake
 from perennial.io.rows import PLACE, PUBLISHED, QUARANTINE
 from perennial.local import stack
@@ -32,6 +33,7 @@ SHOWN_METRICS = (
     "bias",
     "r2",
 )
+SHOWN_MAILS = 6  # the newest
 
 
 def show(outcome: Outcome, *, steps: Steps, settings: Settings, case: str) -> None:
@@ -89,10 +91,13 @@ def _model(outcome: Outcome) -> Iterator[tuple[str, str]]:
 def _monitoring(outcome: Outcome, layout: Layout) -> Iterator[tuple[str, str]]:
     if outcome.change is not None:
         yield f"changed from {outcome.change.days[0]} on", outcome.change.what
-    for what, record in (("quiet day", outcome.before), ("changed day", outcome.after)):
-        yield f"drift, {what}", _finding(record)
+    for what, record in (("quiet day", outcome.before), ("changed day", outcome.after), ("mended day", outcome.mended)):
+        if record:
+            yield f"drift, {what}", _finding(record)
+    if outcome.incident is not None:
+        yield f"incident {outcome.incident.id}", _incident(outcome.incident)
     caught = mails(layout.mail)
-    yield "mails sent", f"{len(caught)}" + "".join(f"\n{mail.subject}" for mail in caught[-3:])
+    yield "mails sent", f"{len(caught)}" + "".join(f"\n{mail.subject}" for mail in caught[-SHOWN_MAILS:])
     yield "retraining", outcome.retrained
     for day, near in outcome.nearness.items():
         yield (
@@ -103,9 +108,18 @@ def _monitoring(outcome: Outcome, layout: Layout) -> Iterator[tuple[str, str]]:
         )
 
 
+def _incident(incident: Incident) -> str:
+    """Return what it is and since when, why, who is at work on it, and whether it is over."""
+    lines = [f"{incident.kind} ({incident.severity}) since {incident.since}", incident.reason]
+    if incident.acknowledged_by:
+        lines.append(f"acknowledged by {incident.acknowledged_by}, on the Models page")
+    over = (
+        f"over at {incident.closed_at:%Y-%m-%d %H:%M} UTC: {incident.closed_because}" if incident.closed_at else "open"
+    )
+    return "\n".join([*lines, over])
+
+
 def _finding(record: Mapping[str, Any]) -> str:
-    if not record:
-        return "not looked at"
     day = datetime.fromisoformat(str(record["day"])).date()
     return f"{day}: {record['verdict']}; {record['drifted_share']:.0%} of the features have drifted\n{record['reason']}"
 
