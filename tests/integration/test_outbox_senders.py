@@ -129,8 +129,8 @@ def test_a_killed_sender_loses_nothing_and_doubles_only_what_was_answered(
     """Killed at seeded points, one after the other; whoever comes next sends the rest, under the same Message-ID."""
     kept, address = inbox
     case, context = f"kill{seed}", multiprocessing.get_context("spawn")
-    points = [*POINTS, *random.Random(seed).choices(POINTS, k=2)]  # noqa: S311  no secret
-    random.Random(seed).shuffle(points)  # noqa: S311  no secret
+    points = [*POINTS, *random.Random(seed).choices(POINTS, k=2)]
+    random.Random(seed).shuffle(points)
     for number, point in enumerate(points):
         process = context.Process(target=live, args=(url, address, case, number, point))
         process.start()

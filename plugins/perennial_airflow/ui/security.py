@@ -27,7 +27,8 @@ def same_origin(request: Request) -> None:
         HTTPException: 403 where the browser says that the request comes from elsewhere, or does not say at all.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    here = site == "same-origin" if site is not None else bool(origin) and _host(origin) == request.headers.get("host")
+    by_origin = bool(origin) and _host(origin) == request.headers.get("host")
+    here = by_origin if site is None else site == "same-origin"
     if not here:
         raise HTTPException(
             403, detail="This form was not sent by a page of Airflow. Open the Models page and try again."
