@@ -15,7 +15,7 @@ SHARED_HEADERS = {
     "Cache-Control": "private, no-store",
 }
 LOGIN = Depends(requires_authenticated())
-# Whoever may start runs may say what becomes of an incident. Runs of any DAG: without the empty id the address could name
+# Who may start runs may say what becomes of an incident. Runs of any DAG: without the empty id the address could name
 # the one DAG that the reader may start.
 MAY_ACT = Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN, param_dag_id=""))
 
