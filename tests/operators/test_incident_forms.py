@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 HERE = {"Sec-Fetch-Site": "same-origin"}
 HOSTILE = [
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "first line\r\nBcc: everyone@example.org\r\n\r\n<b>",
     "'); drop table ledger_entries; --",
     "x" * 500,
@@ -56,9 +56,7 @@ def number(adapters: SimpleNamespace, case, monkeypatch: pytest.MonkeyPatch) -> 
 
 def acknowledge(number: int, *, role: str | None = "USER", reason: str = "on it", headers: dict[str, str] = HERE):
     """Send the form that says that somebody is at work."""
-    return client(role).post(
-        f"/perennial/incidents/{number}/acknowledge", data={"reason": reason}, headers=headers
-    )
+    return client(role).post(f"/perennial/incidents/{number}/acknowledge", data={"reason": reason}, headers=headers)
 
 
 def snooze(number: int, days: str, reason: str = "campaign"):

@@ -33,8 +33,8 @@ def of(*over: Concern, share: float = 0.2) -> MonitorRecord:
     return MonitorRecord(
         case="toy", day=date(2026, 3, 10), model_version="3", verdict="stable",
         reason="No feature set is over its limit.",
-        drifted_share=share, share_limit=0.3, score=score, columns=(), performance={}, performance_window=None, since=None,
-        opens_alert=False, report=None, measures=measures,
+        drifted_share=share, share_limit=0.3, score=score, columns=(), performance={}, performance_window=None,
+        since=None, opens_alert=False, report=None, measures=measures,
     )  # fmt: skip
 
 

@@ -75,7 +75,9 @@ def test_a_mover_without_a_picture_is_told_in_words():
 )
 def test_a_picture_is_drawn_where_there_is_something_to_draw(name: str, reference: list, current: list, drawn: bool):  # noqa: FBT001  a parameter
     """Numbers, texts, nothing but nulls, another type than before: never an error."""
-    kind = pa.float64() if all(each is None or isinstance(each, float) for each in current) and name == "spend" else None
+    kind = (
+        pa.float64() if all(each is None or isinstance(each, float) for each in current) and name == "spend" else None
+    )
     kind = pa.string() if kind is None else kind
     sides = pa.table({name: reference}), pa.table({name: pa.array(current, kind)})
     picture = _picture(make_case(), name, *sides)
@@ -95,8 +97,8 @@ def test_the_text_says_what_the_page_says(kind: str):
     mail = mail_about(Facts(finding(DAY), done=("retrained.",), error="LakeError: no disk"), kind=kind, parts=("a.b",))
 
     for part in (
-        "All has moved.", "Since 2026-02-27, 3 days; champion version 3; seen on 2026-03-01 (UTC).", "LakeError: no disk",
-        "retrained.", "7:ffff", LINKS.run, LINKS.runbook, LINKS.report, LINKS.models,
+        "All has moved.", "Since 2026-02-27, 3 days; champion version 3; seen on 2026-03-01 (UTC).",
+        "LakeError: no disk", "retrained.", "7:ffff", LINKS.run, LINKS.runbook, LINKS.report, LINKS.models,
     ):  # fmt: skip
         assert part in mail.text
         assert part in mail.html

@@ -17,7 +17,13 @@ from perennial.stages import send
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MAIL = Mail(
-    ("ops@example.org",), "Grüße 🎉", "<p>Ü</p>", "Ü", {"mover0": b"\x89PNG\r\n\x00\xff"}, "<a@perennial>", "<b@perennial>"
+    ("ops@example.org",),
+    "Grüße 🎉",
+    "<p>Ü</p>",
+    "Ü",
+    {"mover0": b"\x89PNG\r\n\x00\xff"},
+    "<a@perennial>",
+    "<b@perennial>",
 )
 
 

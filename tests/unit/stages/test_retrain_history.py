@@ -1,117 +1,107 @@
-"""What the ledger tells a decision about retraining: requests in vain, one that runs, labels that are new."""
+"""What the ledger says was done about a model, and how that holds the next request back."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
-from fakes import HORIZON, make_case
-from incidents import finding
+from fakes import make_case
 from perennial.io.entries import Action, Entry
-from perennial.records import RetrainDecision
-from perennial.stages import retrain
+from perennial.stages.retrain import _history, _new_labels
 from worlds import NOW, World
 
 DAY = date(2026, 3, 1)
 
 
-def enter(world: World, action: Action, day: date, *, hours: float = 0, version: str = "2") -> None:
-    """Write an entry of that day into the ledger, as if what it says had been done then."""
-    at = NOW + (day - DAY) + timedelta(hours=hours)
-    world.adapters.ledger.add(Entry("toy", at, action, "ann", "because", "run 1", to_version=version, day=day))
+def enter(world: World, *actions: Action, at: datetime = NOW) -> None:
+    """Write entries, a day each."""
+    for place, action in enumerate(actions):
+        day = DAY - timedelta(days=len(actions) - place)
+        world.adapters.ledger.add(Entry("toy", at, action, "airflow", "because", "run 1", to_version="2", day=day))
 
 
-def ask(world: World, day: date, *, hours: float = 0) -> RetrainDecision:
-    """Look at a day that confirms that the world has changed, and ask."""
-    for each in (day - timedelta(days=1), day):
-        world.adapters.ledger.add_monitor(finding(each, "inputs", "scores"), at=NOW, run="run 1")
-    return retrain.run(world.case, day, world.adapters, now=NOW + (day - DAY) + timedelta(hours=hours))
+VAIN: tuple[Action, ...] = ("retrain requested", "trained", "evaluated")
 
 
-def ask_in_vain(world: World, day: date) -> None:
-    """Ask for a training, and let its model be evaluated and not promoted."""
-    assert ask(world, day).wanted
-    enter(world, "trained", day, hours=1)
-    enter(world, "evaluated", day, hours=2)
+@pytest.mark.parametrize(
+    ("actions", "in_vain"),
+    [
+        ((), 0),
+        (("retrain requested",), 0),
+        (("retrain requested", "trained"), 0),
+        (VAIN, 1),
+        ((*VAIN, *VAIN), 2),
+        ((*VAIN, *VAIN, "promoted"), 0),
+        ((*VAIN, "promoted", *VAIN), 1),
+        ((*VAIN, "rolled back"), 0),
+        ((*VAIN, "trained", "evaluated"), 1),
+        ((*VAIN, "evaluated", "evaluated"), 1),
+        ((*VAIN, "retrain requested"), 1),
+        (("trained", "evaluated"), 0),
+    ],
+)
+def test_requests_in_vain_are_counted_until_something_is_promoted(
+    reigning: World, actions: tuple[Action, ...], in_vain: int
+):
+    """One counts once its model was evaluated; trainings that nobody asked for do not."""
+    enter(reigning, *actions)
+
+    assert _history(reigning.case, DAY, reigning.adapters, now=NOW).in_vain == in_vain
 
 
-def test_each_training_in_vain_doubles_the_cool_down(reigning: World):
-    """Seven days; fourteen after one, twenty-eight after two, whose last day is silent still."""
-    ask_in_vain(reigning, DAY)
-    held = ask(reigning, DAY + timedelta(days=13))
-    assert not held.wanted
-    assert "(1 in vain so far); the cool-down lasts until 2026-03-15" in held.reason
+@pytest.mark.parametrize(
+    ("actions", "passed", "running"),
+    [
+        (("retrain requested",), timedelta(0), True),
+        (("retrain requested",), timedelta(hours=23, minutes=59), True),
+        (("retrain requested",), timedelta(days=1), False),
+        (("retrain requested", "trained"), timedelta(0), False),
+        (("trained", "retrain requested"), timedelta(0), True),
+        (("trained",), timedelta(0), False),
+    ],
+)
+def test_a_request_runs_until_it_has_led_to_a_training(
+    reigning: World,
+    actions: tuple[Action, ...],
+    passed: timedelta,
+    running: bool,  # noqa: FBT001  a parameter
+):
+    """One that has led to none within a day is lost, and does not hold the next one back."""
+    enter(reigning, *actions)
 
-    ask_in_vain(reigning, DAY + timedelta(days=14))
-    held = ask(reigning, DAY + timedelta(days=41))
-    assert not held.wanted
-    assert "(2 in vain so far); the cool-down lasts until 2026-04-12" in held.reason
-    assert ask(reigning, DAY + timedelta(days=42)).wanted
-
-
-def test_a_promotion_resets_the_cool_down(reigning: World):
-    """After two trainings in vain and one that won, seven days do again."""
-    ask_in_vain(reigning, DAY)
-    ask_in_vain(reigning, DAY + timedelta(days=14))
-    enter(reigning, "promoted", DAY + timedelta(days=14), hours=3)
-
-    assert not ask(reigning, DAY + timedelta(days=20)).wanted
-    assert ask(reigning, DAY + timedelta(days=21)).wanted
-
-
-def test_evaluations_that_nobody_asked_for_are_not_in_vain(reigning: World):
-    """Two trainings by schedule failed their gates: the cool-down of the request before them counts them once."""
-    ask_in_vain(reigning, DAY)
-    for place in (1, 2):
-        enter(reigning, "trained", DAY + timedelta(days=place))
-        enter(reigning, "evaluated", DAY + timedelta(days=place))
-
-    assert "(1 in vain so far)" in ask(reigning, DAY + timedelta(days=8)).reason
+    assert _history(reigning.case, DAY, reigning.adapters, now=NOW + passed).running is running
 
 
-@pytest.mark.parametrize(("hours", "running"), [(0, True), (23.9, True), (24, False), (240, False)])
-def test_a_request_that_led_to_nothing_for_a_day_does_not_run(reigning: World, hours: float, running: bool):  # noqa: FBT001  a parameter
-    """Its training was lost: it must not keep the next one back for good. A whole day old is old."""
-    reigning.case = make_case(retraining={"cooldown_days": 0})
-    assert ask(reigning, DAY).wanted
-    again = ask(reigning, DAY + timedelta(days=1), hours=hours - 24)
+def test_a_request_of_the_very_day_does_not_hold_itself_back(reigning: World):
+    """A task that is run again decides as it did."""
+    reigning.adapters.ledger.add(Entry("toy", NOW, "retrain requested", "a", "b", "run 1", day=DAY))
+    history = _history(reigning.case, DAY, reigning.adapters, now=NOW)
 
-    assert ("A retraining was asked for and has not ended yet." in again.reason) is running
-    assert again.wanted is not running
+    assert (history.running, history.requests) == (False, ())
 
 
-def test_a_request_that_was_trained_does_not_run(reigning: World):
-    """An hour after it, the next day may ask."""
-    reigning.case = make_case(retraining={"cooldown_days": 0})
-    assert ask(reigning, DAY).wanted
-    enter(reigning, "trained", DAY, hours=1)
+@pytest.mark.parametrize(("days", "expected"), [(0, 0), (1, 1), (3, 3)])
+def test_labels_that_have_matured_since_are_counted(reigning: World, days: int, expected: int):
+    """The rows of the days whose horizon has ended since the training; a day matures a day."""
+    case, lake = make_case(retraining={"every_new_labels": 10}), reigning.adapters.lake
+    since = reigning.today - timedelta(days=5)
+    rows = [
+        lake.read(case.features_table, _only(since - case.horizon + timedelta(days=each + 1))).num_rows
+        for each in range(expected)
+    ]
 
-    assert ask(reigning, DAY + timedelta(days=1), hours=-22).wanted
-
-
-@pytest.mark.parametrize(("more", "wanted"), [(0, True), (1, False)])
-def test_labels_that_matured_since_the_training_are_counted_in_rows(reigning: World, more: int, wanted: bool):  # noqa: FBT001  a parameter
-    """Those of snapshots behind the training's last one, up to the day's own; as many as needed are enough."""
-    trained, day = reigning.today - timedelta(days=4), reigning.today
-    enter(reigning, "trained", trained)
-    new = [trained - timedelta(days=HORIZON) + timedelta(days=place) for place in range(1, 5)]
-    rows = sum(reigning.snapshot(each).num_rows for each in new)
-    reigning.case = make_case(retraining={"min_new_labels": rows + more})
-    decision = ask(reigning, day)
-
-    assert decision.wanted is wanted
-    assert wanted or f"{rows:,} labels have matured since the training as of {trained}" in decision.reason
+    assert _new_labels(case, since + timedelta(days=days), reigning.adapters, since=since) == sum(rows)
 
 
-def test_enough_new_labels_ask_for_a_training_by_themselves(reigning: World):
-    """On a calm day, where it is declared; on the day before there were too few."""
-    trained, day = reigning.today - timedelta(days=4), reigning.today
-    enter(reigning, "trained", trained)
-    new = [trained - timedelta(days=HORIZON) + timedelta(days=place) for place in range(1, 5)]
-    rows = sum(reigning.snapshot(each).num_rows for each in new)
-    reigning.case = make_case(retraining={"every_new_labels": rows})
-    for each in (day - timedelta(days=1), day):
-        reigning.adapters.ledger.add_monitor(finding(each), at=NOW, run="run 1")
+def _only(day: date):
+    from perennial.records import Window
 
-    assert not retrain.run(reigning.case, day - timedelta(days=1), reigning.adapters, now=NOW).wanted
-    assert retrain.run(reigning.case, day, reigning.adapters, now=NOW).trigger == "new data"
+    return Window.of_day(day)
+
+
+def test_labels_are_not_counted_where_nobody_asks(reigning: World):
+    """It costs a read of every day."""
+    case = make_case(retraining={"min_new_labels": 0})
+
+    assert _new_labels(case, DAY, reigning.adapters, since=DAY - timedelta(days=9)) is None
+    assert _new_labels(make_case(retraining={"every_new_labels": 1}), DAY, reigning.adapters, since=None) is None
