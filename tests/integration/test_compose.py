@@ -14,6 +14,7 @@ import httpx
 import pytest
 import toy
 import yaml
+from perennial.io import runbook
 from perennial.local.airflow_api import Airflow
 from perennial.local.layout import Layout
 from perennial.local.steps import Steps
@@ -55,6 +56,14 @@ def test_the_example_names_every_value_that_is_asked_for() -> None:
 
     assert {name for name in names if name in VALUES} == set(VALUES)
     assert all(line.endswith("=") for line in lines if line.split("=", 1)[0] in VALUES)
+
+
+def test_the_image_holds_what_the_pages_read(file: dict[str, Any]) -> None:
+    """The runbook lies where the page looks for it, beside the code."""
+    lines = file["services"]["api-server"]["build"]["dockerfile_inline"].splitlines()
+    copied = {line.split()[-1] for line in lines if line.startswith("COPY")}
+
+    assert {"include", "plugins", "dags", str(runbook.PLACE.relative_to(CHECKOUT))} <= copied
 
 
 def test_every_port_is_bound_to_this_machine(file: dict[str, Any]) -> None:

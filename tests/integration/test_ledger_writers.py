@@ -10,8 +10,11 @@ import compose
 import pytest
 import servers
 import sqlalchemy as sa
+from incidents import finding
 from perennial.errors import LedgerError, RefusedError
 from perennial.io.ledger import Entry, Ledger
+from perennial.io.mails import Mail
+from perennial.io.outbox import Outbox
 from perennial.records import AlertRecord
 from test_compose import VALUES, free_ports
 
@@ -129,9 +132,21 @@ def test_the_application_looks_and_appends(application: str) -> None:
     ledger.upgrade()
     ledger.add(entry("1", "ada"))
     ledger.save_alert(AlertRecord("toy", "drifted", DAY, DAY, "Look", ("ops@example.org",), NOW))
+    ledger.add_monitor(finding(DAY, "feed"), at=NOW, run="run 1")
 
     assert ledger.champion("toy") == "1"
+    assert [each.measure.about for each in ledger.measures("toy")] == ["feed"]
     assert ledger.check().faults == ()
+
+
+def test_the_application_puts_mails_into_the_outbox_and_sends_them(application: str) -> None:
+    """Looking and appending is enough for that too: what went out is an entry of the mails, not a change."""
+    outbox, took = Outbox(Ledger(application)), list[Mail]()
+    outbox.put(Mail(("ops@example.org",), "Look", "<p>Look</p>", "Look"), case="toy", topic="entry 1", at=NOW)
+    (waiting,) = outbox.waiting("toy")
+
+    assert outbox.send(waiting, took.append, now=NOW) is not None
+    assert (outbox.waiting("toy"), len(took)) == ((), 1)
 
 
 FORBIDDEN = [
@@ -147,7 +162,9 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.parametrize("table", ["ledger_entries", "ledger_monitors", "ledger_alerts", "ledger_measures"])
+@pytest.mark.parametrize(
+    "table", ["ledger_entries", "ledger_monitors", "ledger_alerts", "ledger_measures", "ledger_outbox"]
+)
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_application_can_neither_change_a_row_nor_lift_what_forbids_it(
     application: str, statement: str, table: str

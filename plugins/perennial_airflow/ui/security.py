@@ -15,8 +15,8 @@ SHARED_HEADERS = {
     "Cache-Control": "private, no-store",
 }
 LOGIN = Depends(requires_authenticated())
-# Whoever may start runs may say what becomes of an incident. Runs of any DAG: without the empty id the address could
-# name the one DAG that the reader may start.
+# Who may start runs may say what becomes of an incident. Runs of any DAG: without the empty id the address could name
+# the one DAG that the reader may start.
 MAY_ACT = Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN, param_dag_id=""))
 
 
@@ -27,7 +27,8 @@ def same_origin(request: Request) -> None:
         HTTPException: 403 where the browser says that the request comes from elsewhere, or does not say at all.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    here = site == "same-origin" if site is not None else bool(origin) and _host(origin) == request.headers.get("host")
+    by_origin = bool(origin) and _host(origin) == request.headers.get("host")
+    here = by_origin if site is None else site == "same-origin"
     if not here:
         raise HTTPException(
             403, detail="This form was not sent by a page of Airflow. Open the Models page and try again."
