@@ -242,6 +242,35 @@ def test_a_replayed_shop_changes_its_days_once(tmp_path: Path) -> None:
     assert shop.nearness(case, Lake(tmp_path), [YESTERDAY]) == {}
 
 
+def test_a_replayed_shop_takes_its_change_back_once(tmp_path: Path) -> None:
+    """The real rows are there again; since when is written down, found again, and does not move."""
+    case = read_folder(CHECKOUT / "tests" / "e2e" / "use_cases" / "coupons")
+    shop, source = injection.Replayed(case, Settings(home=tmp_path, replay_weeks=472)), case.source("transactions")
+    before = shop.mend()
+    done = shop.change([YESTERDAY])
+    mended = shop.mend()
+    read = Sources(replay_weeks=472, injected=tmp_path / "injected").read_day(case, source, YESTERDAY)
+
+    assert before is None
+    assert mended is not None
+    assert mended.mended is not None
+    assert mended.mended >= done.at
+    assert (mended.days, mended.at, mended.what) == (done.days, done.at, done.what)
+    assert shop.mend() == shop.changed() == mended
+    assert set(read.column("origin").to_pylist()) == {"recorded"}
+
+
+def test_a_change_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """Its manifest says nothing of having been mended: it was not."""
+    case = read_folder(CHECKOUT / "tests" / "e2e" / "use_cases" / "coupons")
+    done = injection.inject(case, [YESTERDAY], replay_weeks=472, folder=tmp_path, change=injection.Change())
+    written = json.loads(injection.manifest_path(tmp_path).read_text())
+    del written["mended"]
+    injection.manifest_path(tmp_path).write_text(json.dumps(written))
+
+    assert injection.injected(tmp_path) == done
+
+
 def _spend(rows: pa.Table) -> float:
     return float(sum(rows.column("sales_value").to_pylist()))
 

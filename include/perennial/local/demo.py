@@ -28,6 +28,7 @@ from perennial.spec import UseCase
 SCORED_DAYS = 20
 # As many as have to be calm again before an incident is over (`alerts.cool_down_days`).
 INJECTED_DAYS = 2
+FED_DAYS = 7  # since when the simulated shop's visitors are others
 APPROVAL = "approve"
 HELPER = "operator"
 AT_WORK = "Demonstration: the source's team delivers the days again."
@@ -38,15 +39,16 @@ AT_ONCE = 6
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which days the demonstration is about; all follow from yesterday and from the use case."""
+    """Which days the demonstration is about; all follow from yesterday, the use case, and how many days change."""
 
     case: UseCase
     yesterday: date
+    changed_days: int = INJECTED_DAYS
 
     @property
     def injected(self) -> Window:
         """Return the days whose data are changed: the newest ones."""
-        return Window.ending(self.yesterday, days=INJECTED_DAYS)
+        return Window.ending(self.yesterday, days=self.changed_days)
 
     @property
     def as_of(self) -> date:
@@ -318,15 +320,16 @@ def shop_of(case: UseCase, layout: Layout, settings: Settings) -> Shop:
 
 def plan_of(case: str, layout: Layout, settings: Settings) -> Plan:
     """Return the plan of a use case; where it reads the simulated shop, that begins to write, if it did not before."""
-    plan = Plan(load_use_case(case), datetime.now(UTC).date() - timedelta(days=1))
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     if not feed.feeds_case(settings, case):
-        return plan
+        return Plan(load_use_case(case), yesterday)
+    plan = Plan(load_use_case(case), yesterday, FED_DAYS)
     first = plan.built.start - timedelta(days=plan.case.features.lookback_days + 2)
     begun = feed.read(layout) or feed.Feed.beginning(first, yesterday=plan.yesterday, changed=plan.injected.start)
     stack.start_feed(layout, settings, begun)
     load_settings.cache_clear()
     # It stays about the days that it began with; the daily runs go on behind them.
-    return Plan(load_use_case(case), begun.yesterday)
+    return Plan(load_use_case(case), begun.yesterday, FED_DAYS)
 
 
 def run(settings: Settings, *, case: str, steps: Steps) -> Outcome:
