@@ -168,7 +168,7 @@ def test_only_who_has_a_login_gets_in(site: compose.Site, airflow: Airflow) -> N
 
     assert wrong.status_code == httpx.codes.UNAUTHORIZED
     assert httpx.get(f"{url}/api/v2/dags", timeout=60).status_code == httpx.codes.UNAUTHORIZED
-    assert airflow.ask("GET", "/dags")["total_entries"] == 9
+    assert airflow.ask("GET", "/dags")["total_entries"] == 10
 
 
 def test_a_celery_worker_builds_a_day(site: compose.Site, airflow: Airflow) -> None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CalmRecord(Record):
-    """The days as they are: mails that opened an incident which nobody has put there."""
+    """The days as they are: every mail of them, about incidents that nobody has put there."""
 
     days: int
     mails: int

@@ -55,7 +55,7 @@ def _print(found: BenchRecord) -> None:
     calm = found.calm
     console.print(
         f"{found.found} of {len(found.faults)} faults found. {calm.days} calm days from {found.start} on: {calm.mails} "
-        f"mails, Evidently's default preset {calm.peer_mails}. Seed {found.seed}."
+        f"mails, the peer (Evidently's default preset) {calm.peer_mails}. Seed {found.seed}."
     )
     for incident in calm.incidents:
         console.print(f"  on calm days: {incident}")
