@@ -20,7 +20,7 @@ from perennial.io.warehouse import Asked
 from perennial.records import Window
 from perennial.settings import load_settings
 from perennial.spec import UseCase
-from perennial.stages import audit, evaluate, forget, maintain, promote, score, tell, train
+from perennial.stages import audit, evaluate, forget, maintain, promote, score, send, tell, train
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
@@ -122,9 +122,9 @@ def test_a_worse_champion_is_rolled_back_within_the_days_foreseen(shop: Shop):
         if watched.rolled_back is not None:
             break
     mails: list[Any] = []
-    links = tell.Links("run", "models")
     for _ in range(2):
-        tell.run(shop.case, shop.adapters, deliver=mails.append, links=links, now=NOW)
+        tell.run(shop.case, shop.adapters, now=NOW)
+        send.run(shop.adapters, deliver=mails.append, now=NOW)
 
     assert watched.look.by == "matured labels"
     assert watched.look.foreseen_days is not None
