@@ -25,6 +25,7 @@ from perennial.core.vitals import Vitals
 from perennial.errors import DataError, RegistryError
 from perennial.incidents import Incident
 from perennial.io.incidents import open_incidents
+from perennial.io.lake import Held
 from perennial.io.ledger import Ledger
 from perennial.io.outbox import Outbox
 from perennial.io.registry import RegisteredModel, Registry
@@ -142,6 +143,10 @@ class FakeLake:
     def days(self, table: str, *, version: int | None = None) -> tuple[date, ...]:
         """Return the days that hold rows."""
         return tuple(sorted(day for day, rows in self.tables.get(table, {}).items() if rows.num_rows))
+
+    def held(self, table: str) -> dict[date, Held]:
+        """Return the rows of each day."""
+        return {day: Held(rows.num_rows, rows.nbytes) for day, rows in self.tables.get(table, {}).items()}
 
     def has_day(self, table: str, day: date) -> bool:
         """Tell whether a day was written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -70,15 +71,22 @@ class Adapters:
         """Return what derived days were made from."""
         return Lineage(self.lake)
 
+    @property
+    def source_options(self) -> dict[str, Any]:
+        """Return what the reader of sources is made with."""
+        settings, key = self.settings, self.settings.personal_key
+        return {
+            "replay_weeks": settings.replay_weeks,
+            "injected": settings.injected_root,
+            "data": settings.data_root,
+            "connections": self.connections,
+            "personal_key": None if key is None else key.get_secret_value(),
+        }
+
     @cached_property
     def sources(self) -> Sources:
         """Return the reader of source files and databases."""
-        key = self.settings.personal_key
-        return Sources(
-            replay_weeks=self.settings.replay_weeks, injected=self.settings.injected_root,
-            data=self.settings.data_root, connections=self.connections,
-            personal_key=None if key is None else key.get_secret_value(),
-        )  # fmt: skip
+        return Sources(**self.source_options)
 
     @cached_property
     def expectations(self) -> Expectations:

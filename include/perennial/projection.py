@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from perennial.errors import AliasMovedError
 from perennial.incidents import OPENS_AS, Kind
-from perennial.io.entries import Entry
+from perennial.io.entries import END, Action, Entry
 from perennial.io.registry import CHAMPION, FOLLOWED, PREVIOUS
 
 if TYPE_CHECKING:
@@ -133,18 +133,20 @@ def close_incident(opened: Entry, adapters: Adapters, *, reason: str, now: datet
         opened.case, now, "incident closed", who, reason, run, opened.from_version, opened.to_version,
         report={"about": ALIASES, "kind": KIND, "opened": opened.id},
     )  # fmt: skip
-    return adapters.ledger.add(entry, once=f"end of incident {opened.id}")
+    return adapters.ledger.add(entry, once=f"{END}{opened.id}")
 
 
 def _open(found: Standing, adapters: Adapters, *, now: datetime, who: str, run: str) -> None:
     aliases = adapters.registry.aliases(found.case)
-    last = adapters.ledger.latest(found.case, "incident closed")
+    opened: tuple[Action, ...] = ("incident opened",)
+    known = adapters.ledger.history(found.case, actions=opened, limit=None)
+    last = next((each.id for each in known if each.report.get("about") == ALIASES), 0)
     entry = Entry(
         found.case, now, "incident opened", who, found.moved, run, found.champion, aliases.get(CHAMPION),
         report={"about": ALIASES, "kind": KIND, "severity": OPENS_AS[KIND], "aliases": aliases},
     )  # fmt: skip
     # Two tasks may see the same incident; what it follows tells it from the one before.
-    adapters.ledger.add(entry, once=f"aliases of {found.case} after incident {last.id if last else 0}")
+    adapters.ledger.add(entry, once=f"aliases of {found.case} after incident {last}")
 
 
 def _behind(crownings: tuple[Entry, ...], followed: str | None) -> set[str | None]:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from perennial.incidents import Incident, Kind, Severity
-from perennial.io.entries import Action, Entry
+from perennial.io.entries import END, Action, Entry
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -89,7 +89,7 @@ def close(incident: Incident, adapters: Adapters, *, reason: str, by: By, day: d
     """Enter that an incident is over, for each use case that it has hit; once, whoever sees it first."""
     written = []
     for case in incident.cases:
-        once = f"end of incident {incident.id}" + ("" if case == incident.case else f" for {case}")
+        once = f"{END}{incident.id}" + ("" if case == incident.case else f" for {case}")
         written.append(
             follow(incident, "incident closed", adapters, reason=reason, by=by, day=day, case=case, once=once)
         )

@@ -51,21 +51,22 @@ class TellDecisionsOperator(StageOperator):
 class SendMailOperator(BaseOperator):
     """Write and send the mails of all use cases that are due; fails where a server refuses one, and loses none."""
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002  Airflow passes it
         """Return the record of what went out."""
         from perennial.adapters import Adapters
         from perennial.catalog import use_cases
         from perennial.stages import digest, send
+        from perennial.stages import tell as writing
 
         from perennial_airflow.hooks import MailHook
-        from perennial_airflow.mailing import tell as mail
 
-        adapters, cases = Adapters.from_env(), use_cases()
-        for case in cases:
-            digest.run(case, adapters, now=timezone.utcnow())
-        told = [alert.subject for record in mail(cases, adapters, context=context) for alert in record.sent]
-        rest = send.run(adapters, deliver=MailHook().deliver, now=timezone.utcnow())
-        rest.raise_if_refused()
-        if not told and not rest.sent:
-            raise AirflowSkipException(f"Nothing is due; {rest.waiting} mail(s) wait for quiet hours to end.")
-        return {"sent": [*told, *(alert.subject for alert in rest.sent)], "waiting": rest.waiting}
+        adapters, now = Adapters.from_env(), timezone.utcnow()
+        for case in use_cases():
+            digest.run(case, adapters, now=now)
+            writing.run(case, adapters, now=now)
+        # Once for all: each mail that a server refuses is tried once a run, also that of a use case that is gone.
+        record = send.run(adapters, deliver=MailHook().deliver, now=now)
+        record.raise_if_refused()
+        if not record.sent:
+            raise AirflowSkipException(f"Nothing is due; {record.waiting} mail(s) wait for quiet hours to end.")
+        return {"sent": [alert.subject for alert in record.sent], "waiting": record.waiting}

@@ -138,6 +138,23 @@ def fake_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calls]:
 
 
 @pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Catch what would be mailed; `refuses` makes the server refuse."""
+    from perennial.errors import MailError
+    from perennial_airflow.hooks import MailHook
+
+    caught = SimpleNamespace(sent=[], refuses=False)
+
+    def deliver(_hook: Any, mail: Any) -> None:
+        if caught.refuses:
+            raise MailError("refused")
+        caught.sent.append(mail)
+
+    monkeypatch.setattr(MailHook, "deliver", deliver)
+    return caught
+
+
+@pytest.fixture
 def make_context() -> Callable[..., dict[str, Any]]:
     """Return a builder of task contexts; a test names only what it is about."""
 

@@ -8,28 +8,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
-from perennial.errors import AliasMovedError, MailError, RefusedError
+from perennial.errors import AliasMovedError, RefusedError
 from perennial.io.ledger import Entry, Ledger
 from perennial.records import PromotionRecord
 from perennial_airflow.governance import RollbackOperator, TellDecisionsOperator
-from perennial_airflow.hooks import MailHook
 from perennial_airflow.notices import FailureNotice
 
 FORM = {"to_version": " 5 ", "reason": "it loses money"}
-
-
-@pytest.fixture
-def mails(monkeypatch):
-    """Catch what would be mailed; `refuses` makes the server refuse."""
-    caught = SimpleNamespace(sent=[], refuses=False)
-
-    def deliver(hook, mail):
-        if caught.refuses:
-            raise MailError("refused")
-        caught.sent.append(mail)
-
-    monkeypatch.setattr(MailHook, "deliver", deliver)
-    return caught
 
 
 @pytest.fixture

@@ -10,28 +10,13 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
-from perennial.errors import MailError, RefusedError
+from perennial.errors import RefusedError
 from perennial.io.ledger import Entry
 from perennial.records import PromotionRecord
-from perennial_airflow.hooks import MailHook
 from perennial_airflow.probation import WatchProbationOperator
 
 DAY = date(2026, 3, 1)
 REASON = "On probation by log_loss against version 5. Worse by +0.04 a row; 20 days looked at."
-
-
-@pytest.fixture
-def mails(monkeypatch):
-    """Catch what would be mailed; `refuses` makes the server refuse."""
-    caught = SimpleNamespace(sent=[], refuses=False)
-
-    def deliver(hook, mail):
-        if caught.refuses:
-            raise MailError("refused")
-        caught.sent.append(mail)
-
-    monkeypatch.setattr(MailHook, "deliver", deliver)
-    return caught
 
 
 @pytest.fixture

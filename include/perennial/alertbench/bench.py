@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from perennial import chunks
 from perennial.adapters import Adapters
 from perennial.alertbench.faults import Fault, category, faults
 from perennial.alertbench.peer import Peer
@@ -18,7 +19,7 @@ from perennial.incidents import DAY_KINDS, Incident
 from perennial.records import Record, Window
 from perennial.settings import Settings
 from perennial.spec import UseCase
-from perennial.stages import backfill, evaluate, promote, train
+from perennial.stages import backfill, evaluate, promote, score, train
 
 FOUND_LEAST = 11  # of twelve
 CALM_MAILS_MOST = 2
@@ -127,7 +128,7 @@ def run(
         case: whose days; promoted by its gates alone, since nobody is there to ask.
         settings: where its sources are.
         plan: what is run.
-        folder: below it every world has a home; what was built there before is used again.
+        folder: below it every world has a home, made anew; a champion that was trained there before is used again.
         progress: told the step, how many are done, and how many there are.
 
     Raises:
@@ -136,7 +137,8 @@ def run(
     """
     told = progress or (lambda *_: None)
     chosen, by_gates = plan.chosen(), case.model_copy(update={"approval": "automatic", "probation": None})
-    world = _begun(by_gates, settings, plan, folder=folder, progress=told)
+    # From a copy: days that were lived before would be looked at again, and no incident would come of them.
+    world = _begun(by_gates, settings, plan, folder=folder, progress=told).copy(folder / "calm")
     peer = Peer.of(by_gates, world.adapters) if plan.with_peer else None
     before = [_lived(world, peer, day, told, plan) for day in _days(plan.start, plan.faulty_from)]
     start = plan.start + timedelta(days=plan.faulty_from)
@@ -179,7 +181,7 @@ def source_of(fault: Fault, case: UseCase, adapters: Adapters, day: date) -> Sou
 
 def _begun(case: UseCase, settings: Settings, plan: Plan, *, folder: Path, progress: Progress) -> World:
     """Return a world with a champion that is trained as of the day before the first calm one."""
-    home, as_of = folder / "calm", plan.start - timedelta(days=1)
+    home, as_of = folder / "begun", plan.start - timedelta(days=1)
     own = settings.model_copy(update={"mlflow_uri": f"sqlite:///{folder / 'mlflow.db'}", "ledger_url": None})
     folder.mkdir(parents=True, exist_ok=True)
     source = main_source(case, Adapters(own), as_of)
@@ -191,8 +193,6 @@ def _begun(case: UseCase, settings: Settings, plan: Plan, *, folder: Path, progr
 
 def _train(case: UseCase, as_of: date, world: World, progress: Progress) -> None:
     """Build the days that a training needs, train, and promote by the gates."""
-    from perennial import chunks
-
     adapters, now = world.adapters, datetime.now(UTC)
     first = Window.ending(as_of - case.horizon, days=case.training.window_days).start
     planned = backfill.plan(
@@ -204,8 +204,6 @@ def _train(case: UseCase, as_of: date, world: World, progress: Progress) -> None
     evaluate.run(case, adapters, version=trained.version, now=now, who=RUN, run=RUN).raise_if_failed()
     promote.run(case, trained.version, adapters, who=RUN, reason="alertbench", now=now, run=RUN)
     # What was scored before the first calm day: the labels that mature from it on are of these days.
-    from perennial.stages import score
-
     scored = Window.ending(as_of, days=case.label.horizon_days + case.monitoring.performance.window_days)
     known = set(adapters.lake.days(case.features_table))
     score.run_days(case, [day for day in scored.days() if day in known], adapters, run=RUN)
@@ -257,7 +255,7 @@ def _record(fault: Fault, start: date, lived: Sequence[tuple[Day, bool]], new: S
     mails = [mail for day, _ in lived for mail in day.mails]
     peer = [day.day for day, would in lived if would]
     thread = f"<incident-{first.id}-" if first else ""
-    mine = [mail for mail in mails if first and f"{mail.message_id}{mail.thread}".find(thread) >= 0]
+    mine = [mail for mail in mails if first and (mail.thread or mail.message_id or "").startswith(thread)]
     return FaultRecord(
         name=fault.name,
         found=first is not None,

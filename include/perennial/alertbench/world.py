@@ -130,8 +130,7 @@ class FaultyAdapters(Adapters):
     @cached_property
     def sources(self) -> Sources:
         """Return the sources with the fault."""
-        settings = self.settings
-        found = FaultySources(replay_weeks=settings.replay_weeks, data=settings.data_root, connections=self.connections)
+        found = FaultySources(**self.source_options)
         found.broken, found.entity = self.broken, self._entity
         return found
 
@@ -179,8 +178,7 @@ class World:
         shutil.rmtree(home, ignore_errors=True)
         here = self.adapters.settings.home
         shutil.copytree(here / "lake", home / "lake", copy_function=_linked)
-        for name in ("ledger.db",):
-            shutil.copy2(here / name, home / name)
+        shutil.copy2(here / "ledger.db", home / "ledger.db")
         broken = self.adapters.broken
         return World.at(home, self.case, self.adapters.settings, source=broken.source, seed=broken.seed)
 

@@ -39,6 +39,8 @@ CROWNING: tuple[Action, ...] = ("promoted", "rolled back")  # each makes `to_ver
 # Keys of a report: of an evaluation, the fingerprint of what was evaluated; of an answer, the evaluation it is about;
 # of a training and an evaluation, what they took.
 ARTIFACT, EVALUATION, COST = "artifact", "evaluation", "cost"
+END = "end of incident "  # with the incident's number, what `once` is of the entry that ends it
+TOPIC = "entry "  # with the entry's number, what a mail about it is kept under
 PLAIN = ("case", "action", "who", "reason", "run", "from_version", "to_version", "day")
 
 metadata = sa.MetaData()
@@ -107,7 +109,7 @@ class Entry(Record):
     @property
     def topic(self) -> str:
         """Return what a mail about this entry is kept under."""
-        return f"entry {self.id}"
+        return f"{TOPIC}{self.id}"
 
 
 def append(connection: sa.Connection, entry: Entry, *, once: str | None = None) -> Entry:

@@ -41,8 +41,16 @@ def incidents(ledger: Ledger, case: str | None = None) -> tuple[Incident, ...]:
 
 
 def open_incidents(ledger: Ledger, case: str | None = None) -> tuple[Incident, ...]:
-    """Return the incidents that are not over, the newest first."""
-    return tuple(each for each in incidents(ledger, case) if each.is_open)
+    """Return the incidents that are not over, the newest first; only entries since the oldest of them are read.
+
+    Raises:
+        LedgerError: the ledger does not answer.
+    """
+    first = ledger.first_open_incident()
+    if first is None:
+        return ()
+    found = fold(reversed(ledger.history(actions=ACTIONS, after=first - 1, limit=None)))
+    return tuple(each for each in reversed(found) if each.is_open and (case is None or case in each.cases))
 
 
 def fold(entries: Iterable[Entry]) -> list[Incident]:

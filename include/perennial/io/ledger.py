@@ -25,7 +25,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -174,6 +174,19 @@ class Ledger:
         )  # fmt: skip
         row = self._find(query.order_by(_entries.c.id.desc()))
         return entries.read(row) if row is not None and row["action"] == "incident opened" else None
+
+    def first_open_incident(self) -> int | None:
+        """Return the number of the oldest incident that is not over, of any use case; None where all are.
+
+        An entry that ends an incident carries that in `once`, which is unique: so old incidents cost nothing.
+        """
+        ends = sa.alias(_entries)
+        end = sa.literal(entries.END).concat(sa.cast(_entries.c.id, sa.String))
+        query = sa.select(_entries.c.id).where(
+            _entries.c.action == "incident opened", ~sa.select(ends.c.id).where(ends.c.once == end).exists()
+        )
+        row = self._find(query.order_by(_entries.c.id))
+        return None if row is None else int(row["id"])
 
     def history(
         self,
@@ -377,4 +390,11 @@ def _crownings(case: str) -> sa.Select[Any]:
 
 def _read(kind: type[Kept], text: str) -> Kept:
     """Return a record from its JSON text; unknown keys of a later version are left out by pydantic."""
-    return TypeAdapter(kind).validate_python(json.loads(text))
+    found: Kept = _adapter(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a class is hashable
+    return found
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Return what reads records of a kind; making it costs as much as reading several."""
+    return TypeAdapter(kind)

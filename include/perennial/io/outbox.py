@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from email.utils import make_msgid
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from perennial.core.causes import digest
 from perennial.errors import MailError
 from perennial.io import chain
-from perennial.io.entries import identity, metadata, utc
+from perennial.io.entries import TOPIC, Action, Entry, entries, identity, metadata, read, utc
 from perennial.io.ledger import ALERTS, UPGRADE_LOCK, Ledger, alert_row
 from perennial.io.mails import DOMAIN, Mail
 from perennial.records import AlertRecord, Record
@@ -79,6 +79,16 @@ class Outbox:
             if connection.execute(same).first() is None:
                 connection.execute(sa.insert(_outbox).values(row))
 
+    def untold(self, case: str, actions: Collection[Action]) -> tuple[Entry, ...]:
+        """Return a use case's entries of some actions that no mail was written about, oldest first."""
+        topic = sa.literal(TOPIC).concat(sa.cast(entries.c.id, sa.String))
+        kept = sa.select(_outbox.c.id).where(_outbox.c.case == case, _outbox.c.topic == topic)
+        sent = sa.select(ALERTS.c.id).where(ALERTS.c.case == case, ALERTS.c.verdict == topic)
+        query = sa.select(entries).where(entries.c.case == case, entries.c.action.in_(actions))
+        with self._ledger.transaction() as connection:
+            rows = connection.execute(query.where(~kept.exists(), ~sent.exists()).order_by(entries.c.id)).mappings()
+            return tuple(read(row) for row in rows)
+
     def topics(self, case: str) -> frozenset[str]:
         """Return what mails about a use case were put in or went out about."""
         kept = sa.select(_outbox.c.topic).where(_outbox.c.case == case)
@@ -86,11 +96,12 @@ class Outbox:
         with self._ledger.transaction() as connection:
             return frozenset(connection.scalars(sa.union(kept, sent)))
 
-    def recipients(self, case: str) -> dict[str, tuple[str, ...]]:
-        """Return whom each topic of a use case was written to."""
+    def recipients(self, case: str, topics: Collection[str]) -> tuple[str, ...]:
+        """Return whom mails about these topics of a use case were written to, each once, in the topics' order."""
+        query = sa.select(_outbox.c.topic, _outbox.c.mail).where(_outbox.c.case == case, _outbox.c.topic.in_(topics))
         with self._ledger.transaction() as connection:
-            rows = connection.execute(sa.select(_outbox.c.topic, _outbox.c.mail).where(_outbox.c.case == case)).all()
-        return {row.topic: tuple(json.loads(row.mail)["to"]) for row in rows}
+            told = {row.topic: json.loads(row.mail)["to"] for row in connection.execute(query)}
+        return tuple(dict.fromkeys(address for topic in topics for address in told.get(topic, ())))
 
     def waiting(self, case: str | None = None) -> tuple[Waiting, ...]:
         """Return the mails that have not gone out, oldest first."""

@@ -15,7 +15,6 @@ from perennial.core.metrics import FloatArray, Scored
 from perennial.spec import LabelKind
 
 HOLDOUT = "holdout_labels.parquet"  # beside the scores alone, which the probation reads
-OWN = ("score", "label", "day", "entity")  # no feature can be confused with them: theirs have a prefix
 FEATURE = "feature."
 
 

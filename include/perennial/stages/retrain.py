@@ -12,7 +12,7 @@ from perennial.core.retraining import History
 from perennial.core.triage import triage
 from perennial.errors import DataError
 from perennial.io.entries import Action, Entry
-from perennial.records import RetrainDecision, Window
+from perennial.records import RetrainDecision
 from perennial.spec import UseCase
 
 if TYPE_CHECKING:
@@ -90,6 +90,4 @@ def _new_labels(case: UseCase, day: date, adapters: Adapters, *, since: date | N
     if since is None or (rules.every_new_labels is None and not rules.min_new_labels):
         return None
     first, last = since - case.horizon, day - case.horizon
-    known = [each for each in adapters.lake.days(case.features_table) if first < each <= last]
-    rows: list[int] = [adapters.lake.read(case.features_table, Window.of_day(each)).num_rows for each in known]
-    return sum(rows)
+    return sum(held.rows for each, held in adapters.lake.held(case.features_table).items() if first < each <= last)

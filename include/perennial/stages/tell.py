@@ -47,9 +47,9 @@ def run(case: UseCase, adapters: Adapters, *, now: datetime, urls: Mapping[str, 
     Raises:
         LedgerError: the ledger does not answer.
     """
-    told, known = [], adapters.outbox.topics(case.name)
-    for entry in reversed(adapters.ledger.history(case.name, actions=TOLD, limit=None)):
-        if entry.topic in known or not _asks_for_mail(entry):
+    told = []
+    for entry in adapters.outbox.untold(case.name, TOLD):
+        if not _asks_for_mail(entry):
             continue
         url = entry.report.get("url") or urls.get(entry.run, "")
         rolled_back = entry.action == "rolled back"
@@ -106,12 +106,11 @@ def _recipients(case: UseCase, entry: Entry, entries: Sequence[Entry], adapters:
 
 def _reached(entry: Entry, entries: Sequence[Entry], adapters: Adapters) -> dict[str, tuple[str, ...]]:
     """Return who was mailed about an incident before an entry, by use case."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name in dict.fromkeys(each.case for each in entries):
-        told = adapters.outbox.recipients(name)
-        mine = [each.topic for each in entries if each.case == name and each.id < entry.id]
-        found[name] = tuple(dict.fromkeys(address for topic in mine for address in told.get(topic, ())))
-    return found
+    before: dict[str, list[str]] = {}
+    for each in entries:
+        if each.id < entry.id:
+            before.setdefault(each.case, []).append(each.topic)
+    return {name: adapters.outbox.recipients(name, topics) for name, topics in before.items()}
 
 
 def _facts(case: UseCase, incident: Incident, opening: Entry, entry: Entry, adapters: Adapters) -> Facts:
