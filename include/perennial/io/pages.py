@@ -5,16 +5,21 @@ The sole importer of jinja2.
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from perennial.records import Record
+
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 ABSENT = "—"
+IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {sign: f"\\{sign}" for sign in "\\`*[]|"})
 
 
@@ -89,6 +94,14 @@ def words(name: str) -> str:
     return " ".join(spelled.get(word, word) for word in name.split("_"))
 
 
+def embedded(record: Record) -> Markup:
+    r"""Return a record as JSON that may stand within a `<script>` that is data: no value of it can end the element."""
+    from markupsafe import Markup
+
+    text = json.dumps(record.to_json(), allow_nan=False)
+    return Markup(text.translate(IN_SCRIPT))  # noqa: S704  what HTML reads in a script is written as JSON's escapes
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -102,7 +115,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number, "figure": figure, "moment": moment, "words": words, "days": days, "cell": cell,
-        "duration": duration, "address": address,
+        "duration": duration, "address": address, "json": embedded,
     }  # fmt: skip
     return environment
 

@@ -1,20 +1,30 @@
-"""The app under `/perennial` of Airflow's API server: the Models page and the report pages, for people with a login."""
+"""The app under `/perennial` of Airflow's API server: pages for people with a login, and the same as JSON.
+
+| module | shows |
+|---|---|
+| `models` | all use cases, and what can be done about incidents |
+| `model` | one use case: what happened to its model, and its buttons |
+| `data` | the days of its data |
+| `drift` | its features against the champion's reference |
+| `explain` | one prediction |
+| `plan` | what a backfill would touch |
+| `tabs` | the same pages as tabs of its DAGs and runs |
+"""
 
 from __future__ import annotations
 
-import secrets
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-import httpx
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as AnyHttpError
 
-from perennial_airflow.ui import incidents
+from perennial_airflow.ui import data, drift, explain, incidents, model, models, plan, tabs
 from perennial_airflow.ui.security import LOGIN, SHARED_HEADERS
+from perennial_airflow.ui.shown import airflow_root, show, static
 
 # Markdown as plain text: browsers show it, and take nothing in it for a page.
 KINDS = {".html": "text/html", ".json": "application/json", ".md": "text/plain", ".png": "image/png"}
@@ -26,39 +36,34 @@ REPORT_POLICY = (
     "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
     f"{NEVER}"
 )
-MLFLOW_SECONDS = 2.0
+API = "/api/"
+PROBLEMS = {
+    403: "This page is not for you",
+    404: "There is no such page",
+    409: "That is not possible now",
+    422: "Something in the address or form is wrong",
+    503: "Something does not answer",
+}
 
 
 def make_app() -> FastAPI:
     """Return the app; every route of it needs a login."""
-    app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[LOGIN])
-    app.add_api_route("/models", models, response_class=HTMLResponse)
-    app.add_api_route("/pages/{path:path}", page)
-    incidents.add_routes(app)
+    # The description is a route of its own below: FastAPI's would need no login, and its viewer loads from a CDN.
+    app = FastAPI(
+        title="Perennial", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[LOGIN],
+        description="What the pages inside Airflow show, as JSON.",
+    )  # fmt: skip
+    app.add_api_route("/pages/{path:path}", page, include_in_schema=False)
+    app.add_api_route("/static/{name}", static, include_in_schema=False)
+    app.add_api_route("/openapi.json", lambda: _description(app), include_in_schema=False)
+    for part in (models, model, data, drift, explain, plan, incidents, tabs):
+        part.add_routes(app)
     app.exception_handler(AnyHttpError)(refuse)
     return app
 
 
-def models(request: Request) -> HTMLResponse:
-    """Return the Models page; what does not answer is said on it."""
-    from perennial import cards
-    from perennial.adapters import Adapters
-    from perennial.catalog import broken_use_cases, use_cases
-    from perennial.io.pages import render
-    from perennial.overview import overview
-
-    adapters, nonce = Adapters.from_env(), secrets.token_urlsafe(16)
-    uri = adapters.settings.mlflow
-    address = uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
-    outages = mlflow_outage(address) if address else ()
-    found = overview(use_cases(), broken_use_cases(), adapters, now=datetime.now(UTC), outages=outages)
-    champions = {row.case: cards.path(row.case, row.champion) for row in found.rows if row.champion}
-    written = {case: path for case, path in champions.items() if inside(adapters.settings.pages_root, path)}
-    root = airflow_root(request)
-    text = render("models.html", overview=found, root=root, mlflow=address, nonce=nonce, cards=written)
-    acting = NEVER.replace("form-action 'none'", "form-action 'self'")  # the forms of incidents
-    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; {acting}"
-    return HTMLResponse(text, headers={**SHARED_HEADERS, "Content-Security-Policy": policy})
+def _description(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
 
 
 def page(path: str) -> Response:
@@ -81,33 +86,21 @@ def inside(folder: Path, path: str) -> Path | None:
     return file if file.is_relative_to(root) and file.suffix in KINDS and file.is_file() else None
 
 
-def mlflow_outage(address: str) -> tuple[str, ...]:
-    """Return a sentence where the MLflow server does not answer, nothing where it does."""
-    try:
-        httpx.get(f"{address}/health", timeout=MLFLOW_SECONDS).raise_for_status()
-    except httpx.HTTPError as error:
-        why = type(error).__name__
-        return (f"MLflow at {address} does not answer ({why}): its links do not work, and no model can be trained.",)
-    return ()
-
-
-def airflow_root(request: Request) -> str:
-    """Return the path that Airflow itself is served under; empty where that is the root."""
-    mounted: str = request.scope.get("root_path", "")
-    return mounted.removesuffix("/perennial")
-
-
 async def refuse(request: Request, error: AnyHttpError) -> Response:
-    """Send a browser without a login to the login page and back here; answer everything else as JSON.
+    """Send a browser without a login to the login page and back here; show it a page for other refusals.
 
-    Who sent a form comes back to the Models page: what was in the form is lost, and its address has no page.
+    Who sent a form comes back to the Models page: what was in the form is lost, and its address has no page. A program,
+    and whoever asks below `/api/`, gets JSON.
     """
     assert isinstance(error, AnyHttpError)  # noqa: S101  registered for it alone
-    if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):
-        below = _below(request) if request.method == "GET" else "/models"
-        here = quote(f"{request.scope.get('root_path', '')}{below}", safe="/")
+    below = _below(request)
+    if below.startswith(API) or "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    if error.status_code == 401:
+        here = quote(f"{request.scope.get('root_path', '')}{below if request.method == 'GET' else '/models'}", safe="/")
         return RedirectResponse(f"{airflow_root(request)}/api/v2/auth/login?next={here}", status_code=303)
-    return await http_exception_handler(request, error)
+    head = PROBLEMS.get(error.status_code, "Something went wrong")
+    return show(request, "problem.html", status=error.status_code, head=head, told=str(error.detail))
 
 
 def _below(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""The plugin: one app under `/perennial` and its page in Airflow's navigation.
+"""The plugin: one app under `/perennial`, its page in Airflow's navigation, and tabs on DAGs and runs.
 
 Every task, scheduler and processor loads this module, so it imports nothing but Airflow's plugin class.
 """
@@ -33,19 +33,25 @@ async def app_on_first_request(
     await _app()(scope, receive, send)
 
 
+def _view(name: str, href: str, destination: str) -> dict[str, Any]:
+    """Return a page within Airflow's; routes have to be different across all plugins."""
+    route = f"{'' if destination == 'nav' else f'perennial_{destination}_'}{name.lower().replace(' ', '_')}"
+    return {"name": name, "href": href, "destination": destination, "url_route": route}
+
+
 class PerennialPlugin(AirflowPlugin):
-    """Shows the Models page in Airflow's navigation."""
+    """Shows the Models page in Airflow's navigation, and a use case's pages as tabs of its DAGs and runs."""
 
     name = "perennial"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = [
         {"app": app_on_first_request, "url_prefix": "/perennial", "name": "perennial"}
     ]
     external_views: ClassVar[list[dict[str, Any]]] = [
-        {
-            "name": "Models",
-            "href": "/perennial/models",
-            "destination": "nav",
-            "url_route": "models",
-            "nav_top_level": True,
-        }
+        {**_view("Models", "/perennial/models", "nav"), "nav_top_level": True},
+        _view("Model", "/perennial/dags/{DAG_ID}/model", "dag"),
+        _view("Data", "/perennial/dags/{DAG_ID}/data", "dag"),
+        _view("Drift", "/perennial/dags/{DAG_ID}/drift", "dag"),
+        _view("Backfill plan", "/perennial/dags/{DAG_ID}/backfill", "dag"),
+        _view("Data", "/perennial/dags/{DAG_ID}/runs/{RUN_ID}/data", "dag_run"),
+        _view("Drift", "/perennial/dags/{DAG_ID}/runs/{RUN_ID}/drift", "dag_run"),
     ]

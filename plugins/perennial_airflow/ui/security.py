@@ -1,12 +1,16 @@
-"""Who may look, and who may act: the one place that uses Airflow's internal `core_api.security`, pinned by a test."""
+"""Who may look, and who may act: with `runs`, the only users of Airflow's internal API, pinned by tests."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag, requires_authenticated
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Path, Request
 
 SHARED_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
@@ -18,6 +22,55 @@ LOGIN = Depends(requires_authenticated())
 # Who may start runs may say what becomes of an incident. Runs of any DAG: without the empty id the address could name
 # the one DAG that the reader may start.
 MAY_ACT = Depends(requires_access_dag(method="POST", access_entity=DagAccessEntity.RUN, param_dag_id=""))
+READ_BY = "drift_monitoring"  # who may read this DAG of a use case may read its pages
+
+
+def dag_of(case: str, stage: str = READ_BY) -> str:
+    """Return the id of a use case's DAG.
+
+    >>> dag_of("conversion", "rollback")
+    'conversion__rollback'
+    """
+    return f"{case}__{stage}"
+
+
+def readable(cases: Iterable[str], user: GetUserDep) -> frozenset[str]:
+    """Return the use cases whose pages somebody may read: each is asked of the auth manager, the database of none."""
+    manager = get_auth_manager()
+    return frozenset(
+        case for case in cases
+        if manager.is_authorized_dag(method="GET", details=DagDetails(id=dag_of(case)), user=user)
+    )  # fmt: skip
+
+
+def may_read(case: Annotated[str, Path()], user: GetUserDep) -> None:
+    """Refuse who may not read the DAGs of the use case that the address names.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if not readable([case], user):
+        raise HTTPException(403, detail=f"You may not read the DAGs of {case[:80]!r}; ask an admin of Airflow.")
+
+
+def may_start(case: Annotated[str, Path()], user: GetUserDep) -> None:
+    """Refuse who may not start runs of the use case that the address names.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if not can_start(case, user):
+        raise HTTPException(403, detail=f"You may not start runs of {case[:80]!r}; ask an admin of Airflow.")
+
+
+def can_start(case: str, user: GetUserDep) -> bool:
+    """Tell whether somebody may start runs of a use case's DAGs: a page shows buttons to nobody else."""
+    details = DagDetails(id=dag_of(case))
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user
+        )
+    )
 
 
 def same_origin(request: Request) -> None:
@@ -40,8 +93,15 @@ def user_name(user: GetUserDep) -> str:
     return str(user.get_name())
 
 
+def credentials(request: Request) -> dict[str, str]:
+    """Return the header with which a call to Airflow's own API is made in the name of who sent the request."""
+    given = request.headers.get("authorization") or f"Bearer {request.cookies.get(COOKIE_NAME_JWT_TOKEN, '')}"
+    return {"Authorization": given}
+
+
 def _host(origin: str | None) -> str | None:
     return urlsplit(origin).netloc if origin else None
 
 
 SAME_ORIGIN, USER = Depends(same_origin), Depends(user_name)
+READS, ACTS = [Depends(may_read)], [Depends(may_start), SAME_ORIGIN]

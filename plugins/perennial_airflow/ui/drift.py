@@ -1,0 +1,9 @@
+"""The features of a use case against the champion's reference."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+
+def add_routes(app: FastAPI) -> None:
+    """Give the app the pages."""

@@ -1,0 +1,9 @@
+"""One prediction, explained."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+
+def add_routes(app: FastAPI) -> None:
+    """Give the app the pages."""
