@@ -24,6 +24,7 @@ from perennial.contracts import Source
 from perennial.core.vitals import Vitals
 from perennial.errors import DataError, RegistryError
 from perennial.incidents import Incident
+from perennial.io.glances import Glance, glance
 from perennial.io.incidents import open_incidents
 from perennial.io.lake import Held
 from perennial.io.ledger import Ledger
@@ -458,6 +459,18 @@ class FakeAdapters:
     def overdue(self, now: datetime) -> tuple[datetime, ...]:
         """Return since when mails wait that are due."""
         return tuple(each.not_before for each in self.outbox.waiting() if each.not_before < now)
+
+    def glance(self, *, today: date, names: frozenset[str]) -> Glance:
+        """Return the newest of each use case in the ledger."""
+        return glance(self.ledger, today=today, names=names)
+
+    def newest_days(self, tables: Sequence[str]) -> dict[str, date | None]:
+        """Return the newest day of each table."""
+        return {table: max(self.lake.days(table), default=None) for table in tables}
+
+    def shadow_days(self, case: str) -> tuple[date, ...]:
+        """Return the days that a former champion has scored."""
+        return self.lake.days(f"shadow/{case}")
 
     def live(self, case: UseCase, *, days: int, population: Population | None = None, start: date = FIRST_DAY) -> date:
         """Let that many days pass; return the last of them."""

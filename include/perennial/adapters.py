@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from perennial.incidents import Incident
 from perennial.io.expectations import Expectations
+from perennial.io.glances import Glance, glance
 from perennial.io.incidents import open_incidents
 from perennial.io.lake import Lake
 from perennial.io.ledger import Ledger
 from perennial.io.lineage import Lineage
+from perennial.io.newest import newest_days
 from perennial.io.outbox import Outbox
 from perennial.io.plans import Plans
 from perennial.io.registry import Registry
@@ -116,6 +118,18 @@ class Adapters:
         """Return since when each mail waits that should have gone out by `now`, a quarter of an hour's grace given."""
         due = (each.not_before for each in self.outbox.waiting())
         return tuple(since for since in due if since < now - GRACE)
+
+    def glance(self, *, today: date, names: frozenset[str]) -> Glance:
+        """Return the newest of each use case in the ledger."""
+        return glance(self.ledger, today=today, names=names)
+
+    def newest_days(self, tables: Sequence[str]) -> dict[str, date | None]:
+        """Return the newest day with rows of each table."""
+        return newest_days(self.lake, tables)
+
+    def shadow_days(self, case: str) -> tuple[date, ...]:
+        """Return the days that a use case's former champion has scored beside the one on probation."""
+        return self.lake.days(f"shadow/{case}")
 
     @cached_property
     def reports(self) -> Reports:

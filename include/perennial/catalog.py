@@ -7,6 +7,7 @@ hides the others: `use_cases()` leaves it out and `broken_use_cases()` says what
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -30,6 +31,8 @@ CLOCKS = re.compile(
     re.IGNORECASE,
 )
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+Stamp = tuple[tuple[str, int, int], ...]
+_known: dict[tuple[Path, frozenset[str]], tuple[Stamp, UseCase | SpecError]] = {}  # as long as the process lives
 LITERAL = re.compile(r"'[^']*'")
 
 
@@ -122,13 +125,33 @@ def _in_one_place(case: UseCase, live: Collection[str]) -> UseCase:
 
 def _loaded() -> Mapping[str, UseCase | SpecError]:
     settings = load_settings()
-    found: dict[str, UseCase | SpecError] = {}
-    for name in names():
-        try:
-            found[name] = read_folder(settings.use_cases / name, live=settings.live_connections)
-        except SpecError as error:
-            found[name] = error
+    return {name: _unchanged(settings.use_cases / name, settings.live_connections) for name in names()}
+
+
+def _unchanged(folder: Path, live: frozenset[str]) -> UseCase | SpecError:
+    """Return the use case of a folder, or what is wrong with it; read again only where a file of it has changed.
+
+    A use case takes some twenty milliseconds to read and check, and the Models page shows all of them.
+    """
+    key, stamp = (folder, live), _stamp(folder)
+    known = _known.get(key)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    found: UseCase | SpecError
+    try:
+        found = read_folder(folder, live=live)
+    except SpecError as error:
+        found = error
+    _known[key] = (stamp, found)
     return found
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Return name, size and time of change of each file in a folder."""
+    with suppress(FileNotFoundError):  # it was deleted just now; reading it says so
+        files = ((each.name, each.stat()) for each in os.scandir(folder) if each.is_file())
+        return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in files))
+    return ()
 
 
 def _connections() -> set[str]:

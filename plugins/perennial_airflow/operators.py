@@ -104,10 +104,9 @@ class TrainOperator(StageOperator):
 
         case, adapters = self.use_case(), self.adapters()
         as_of = requested_day(context) or self._newest_day(case, adapters)
-        reason = why_started(context)
-        record = train.run(case, as_of, adapters, run=run_id_of(context), reason=reason)
+        reason, who = why_started(context), who_started(context)
+        record = train.run(case, as_of, adapters, run=run_id_of(context), reason=reason, who=who)
         self.log.info("%s version %s (%s) as of %s: %s", self.case, record.version, record.winner, as_of, reason)
-        who = who_started(context)
         tell(context, self.outlets, version=record.version, as_of=as_of.isoformat(), reason=reason, who=who)
         return xcom(record)
 

@@ -11,6 +11,7 @@ from perennial.errors import SetupError
 from perennial.settings import load_settings
 
 RunContext = Mapping[str, Any]
+NOBODY = "airflow"  # stands where a schedule or an event started a run
 
 
 def day_of(context: RunContext) -> date:
@@ -43,7 +44,7 @@ def run_id_of(context: RunContext) -> str:
 
 def who_started(context: RunContext) -> str:
     """Return the user who triggered the run, or "airflow" where a schedule or an event did."""
-    return getattr(context.get("dag_run"), "triggering_user_name", None) or "airflow"
+    return getattr(context.get("dag_run"), "triggering_user_name", None) or NOBODY
 
 
 def starters_of(context: RunContext) -> frozenset[str]:
@@ -76,11 +77,10 @@ def why_started(context: RunContext) -> str:
 
     One of *on demand*, *schedule*, and what a request names: *new data*, *performance drop*, *distribution change*.
     """
-    reasons = reasons_of(context)
-    if reasons:
-        return "; ".join(reasons)
-    who = who_started(context)
-    return "schedule" if who == "airflow" else f"on demand: started by {who}"
+    reasons, who = reasons_of(context), who_started(context)
+    if who != NOBODY:
+        return ": ".join((f"on demand: started by {who}", *reasons))
+    return "; ".join(reasons) or "schedule"
 
 
 def newest_version_in(context: RunContext) -> str | None:

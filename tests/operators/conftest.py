@@ -18,6 +18,8 @@ os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")
 
 import pytest
 from fakes import FakeRegistry
+from perennial.io.glances import glance
+from perennial.io.incidents import open_incidents
 from perennial.io.ledger import Ledger
 from perennial.io.outbox import Outbox
 from perennial.records import ColumnDrift, Measure, MonitorRecord
@@ -84,6 +86,10 @@ class FakeLake:
         """Tell whether the day is known."""
         return day in self.known
 
+    def commits(self, table: str, *, limit: int = 20) -> list[dict[str, object]]:
+        """Return one commit, of the first of March 2026."""
+        return [{"version": 3, "timestamp": 1772323200000}]
+
 
 class FakeEvents(dict[Any, SimpleNamespace]):
     """Airflow's outlet events: one accessor an asset, made when asked for."""
@@ -103,9 +109,16 @@ def case() -> UseCase:
 def adapters(tmp_path: Path) -> SimpleNamespace:
     """Return an outside world of fakes; ledger and outbox are real ones on SQLite."""
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    settings = SimpleNamespace(airflow_url="http://airflow", pages_root=tmp_path / "pages", home=tmp_path)
+    settings = SimpleNamespace(
+        airflow_url="http://airflow", pages_root=tmp_path / "pages", home=tmp_path, mlflow="sqlite:///mlflow.db"
+    )
     world = SimpleNamespace(lake=FakeLake(DAY), ledger=ledger, outbox=Outbox(ledger), settings=settings)
     world.registry = FakeRegistry()
+    world.glance = lambda **asked: glance(ledger, **asked)
+    world.newest_days = lambda tables: {table: max(world.lake.days(table), default=None) for table in tables}
+    world.shadow_days = lambda case: ()
+    world.open_incidents = lambda: open_incidents(ledger)
+    world.overdue = lambda now: ()
     return world
 
 
@@ -116,6 +129,7 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, case: UseCase, adapters: SimpleN
     catalog.load_use_case = lambda name: case  # type: ignore[attr-defined]
     catalog.use_cases = lambda: (case,)  # type: ignore[attr-defined]
     catalog.names = lambda: (case.name,)  # type: ignore[attr-defined]
+    catalog.broken_use_cases = dict  # type: ignore[attr-defined]
     module.Adapters = SimpleNamespace(from_env=lambda **options: adapters)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "perennial.catalog", catalog)
     monkeypatch.setitem(sys.modules, "perennial.adapters", module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
@@ -44,12 +43,8 @@ def client(role: str | None = "USER") -> TestClient:
 
 
 @pytest.fixture
-def number(adapters: SimpleNamespace, case, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return the number of an open incident; the page's catalog knows the one use case."""
-    adapters.settings.mlflow = "sqlite:///mlflow.db"
-    adapters.open_incidents = lambda: tuple(each for each in incidents(adapters.ledger) if each.is_open)
-    adapters.overdue = lambda now: ()
-    monkeypatch.setattr(sys.modules["perennial.catalog"], "broken_use_cases", dict, raising=False)
+def number(adapters: SimpleNamespace) -> int:
+    """Return the number of an open incident."""
     raised = Raised("toy", "feed broken", "feed broken", "warning", date(2026, 3, 1), "sales has no rows")
     return raising.raise_incident(raised, adapters, by=By("airflow", "run 1", NOW), after=0).id
 
@@ -73,7 +68,8 @@ def test_who_is_at_work_is_kept_with_the_name(number: int, adapters: SimpleNames
     """And the page comes back at the incident."""
     answer = acknowledge(number, reason=" asked the shop ")
 
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/perennial/models#incident-{number}")
+    location = f"/perennial/models?done=acknowledged#incident-{number}"
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
     (entry,) = written(adapters)
     assert (entry.action, entry.who, entry.reason, entry.run) == (
         "incident acknowledged", "ann", "asked the shop", "Models page",
@@ -85,7 +81,10 @@ def test_a_snooze_is_kept_with_its_day(number: int, adapters: SimpleNamespace):
     """The longest one there is."""
     answer = snooze(number, "30")
 
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/perennial/models#incident-{number}")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        f"/perennial/models?done=snoozed#incident-{number}",
+    )
     (entry,) = written(adapters)
     until = date.fromisoformat(entry.report["until"])
     assert (entry.action, entry.who, (until - entry.at.date()).days) == ("incident snoozed", "ann", 30)

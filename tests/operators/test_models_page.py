@@ -3,161 +3,178 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, date, datetime
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.security import get_user
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from perennial.errors import LedgerError, RegistryError, SpecError
-from perennial.incidents import Incident
-from perennial.records import AlertRecord, Window
-from perennial.verdicts import GateReport
+from perennial import raising
+from perennial.errors import LakeError, LedgerError, RegistryError, SpecError
+from perennial.io.ledger import Entry
+from perennial.raising import By, Raised
+from perennial.records import Measure
+from perennial.views.fleet import Question
+from perennial_airflow.ui import runs
 from perennial_airflow.ui.app import inside, make_app
+from perennial_airflow.ui.runs import Facts
 from perennial_airflow.ui.security import LOGIN
 
 DAY = date(2026, 3, 1)
+AT = datetime(2026, 3, 1, 4, tzinfo=UTC)
+HOSTILE = "ann <script>alert(1)</script>"
 
 
-class World:
-    """Ledger, lake and registry of one promoted use case; each can be put out of order."""
-
-    def __init__(self, case, finding) -> None:
-        self.settings = SimpleNamespace(mlflow="sqlite:///mlflow.db", pages_root=Path("/nowhere"))
-        self.finding = finding
-        self.dead: set[str] = set()
-        self.remembered: tuple[str, ...] = (case.name,)
-        self.incidents: tuple[Incident, ...] = ()
-        self.late: tuple[datetime, ...] = ()
-        self.terms: dict | None = None
-        self.ledger = self.lake = self.registry = self
-
-    def _alive(self, part: str, error: type[Exception]) -> None:
-        if part in self.dead:
-            raise error(f"the {part} <does not> answer")
-
-    def cases(self):
-        """Return what the ledger remembers."""
-        self._alive("ledger", LedgerError)
-        return self.remembered
-
-    def latest_promotion(self, case):
-        """Return a promotion ten days ago."""
-        self._alive("ledger", LedgerError)
-        at, report = datetime.now(UTC).replace(microsecond=0), {"probation": self.terms} if self.terms else {}
-        return SimpleNamespace(
-            id=3, action="promoted", from_version="6", to_version="7", at=at, who="ann <ann>", report=report
-        )
-
-    def latest(self, case, action):
-        """Return no entry: no probation is over."""
-        self._alive("ledger", LedgerError)
-
-    def latest_report(self, case, *, version=None):
-        """Return a report in which the champion beats its baseline."""
-        self._alive("ledger", LedgerError)
-        figures = {"challenger": {"roc_auc": 0.81, "log_loss": 0.4}, "recency": {"roc_auc": 0.66, "log_loss": 0.3}}
-        return GateReport(case, "7", None, DAY, (), figures, Window.of_day(DAY), 10)
-
-    def latest_monitor(self, case):
-        """Return the finding."""
-        self._alive("ledger", LedgerError)
-        return self.finding
-
-    def alerts(self, case, *, limit=100):
-        """Return one mail."""
-        self._alive("ledger", LedgerError)
-        return (
-            AlertRecord(case, "drifted", DAY, DAY, "data drifted <b>", ("x",), datetime(2026, 3, 2, 4, tzinfo=UTC)),
-        )
-
-    def open_incidents(self):
-        """Return the incidents that are open."""
-        self._alive("ledger", LedgerError)
-        return self.incidents
-
-    def overdue(self, now):
-        """Return since when mails wait."""
-        self._alive("ledger", LedgerError)
-        return self.late
-
-    def days(self, table):
-        """Return one day."""
-        return (DAY,)
-
-    def version_of(self, model, alias):
-        """Return the alias."""
-        self._alive("registry", RegistryError)
-        return "6"
-
-
-@pytest.fixture
-def world(monkeypatch, case, make_finding) -> World:
-    """Put the world in place of the adapters, and one case in place of the catalog's files."""
-    world = World(case, make_finding(reason="40% <script>alert(1)</script> drifted"))
-    monkeypatch.setattr(sys.modules["perennial.adapters"], "Adapters", SimpleNamespace(from_env=lambda: world))
-    catalog = sys.modules["perennial.catalog"]
-    monkeypatch.setattr(catalog, "use_cases", lambda: (case,), raising=False)
-    monkeypatch.setattr(catalog, "broken_use_cases", dict, raising=False)
-    return world
-
-
-def mounted(*, logged_in: bool) -> TestClient:
+def mounted(*, logged_in: bool, role: str = "ADMIN") -> TestClient:
     """Return a client of the app as Airflow mounts it."""
+    create_auth_manager()
     app, airflow = make_app(), FastAPI()
     if logged_in:
-        app.dependency_overrides[LOGIN.dependency] = lambda: None
+        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ann", role=role)
     airflow.mount("/perennial", app)
     return TestClient(airflow, follow_redirects=False)
 
 
-AT = datetime(2026, 3, 1, 4, tzinfo=UTC)
-MOVED = Incident(
-    12, "toy", "aliases", "aliases moved", "critical", DAY, AT, "alias 'champion' is at <3>", "7", cases=("toy",),
-    acknowledged_by="<ann>", snoozed_until=date(2026, 3, 9),
-)  # fmt: skip
+def shown(**options) -> str:
+    """Return the page as somebody with a login sees it."""
+    return mounted(logged_in=True, **options).get("/perennial/models").text
+
+
+@pytest.fixture(autouse=True)
+def airflow_knows(monkeypatch):
+    """Let Airflow know nothing, unless a test says otherwise."""
+    known = SimpleNamespace(facts=Facts())
+    monkeypatch.setattr(runs, "facts", lambda root, case=None: known.facts)
+    return known
+
+
+@pytest.fixture
+def world(adapters, make_finding):
+    """Return the outside world of one use case with a champion that was looked at yesterday."""
+    today = datetime.now(UTC).date()
+    adapters.lake.known = (today - timedelta(days=1),)
+    figures = {"challenger": {"roc_auc": 0.81, "expected_profit": 12.0}, "constant": {"roc_auc": 0.5}}
+    entry = Entry("toy", AT, "evaluated", "airflow", "passed", "run 1", to_version="7", report={"metrics": figures})
+    adapters.ledger.add(entry)
+    adapters.ledger.add(replace(entry, action="promoted", who=HOSTILE, report={}, from_version="6"))
+    adapters.ledger.add_monitor(make_finding(day=today - timedelta(days=1), verdict="stable"), at=AT, run="run 1")
+    return adapters
+
+
+def measured(world, make_finding, *measures: Measure, days_ago: int = 1) -> None:
+    """Let a day have been measured."""
+    day = datetime.now(UTC).date() - timedelta(days=days_ago)
+    world.ledger.add_monitor(make_finding(day=day, verdict="stable", measures=measures), at=datetime.now(UTC), run="r")
+
+
+def opened(world, **fields):
+    """Open an incident."""
+    about = {"case": "toy", "about": "aliases", "kind": "aliases moved", "severity": "critical", "since": DAY}
+    raised = Raised(**(about | {"reason": "alias 'champion' is at <3>"} | fields))
+    return raising.raise_incident(raised, world, by=By("airflow", "run 1", AT), after=0)
+
+
+def dead(monkeypatch, world, part: str) -> None:
+    """Let a part of the world not answer."""
+    error = {"ledger": LedgerError, "lake": LakeError, "registry": RegistryError}[part]
+
+    def refuse(*args, **options):
+        raise error(f"the {part} <does not> answer")
+
+    names = {
+        "ledger": ("glance", "open_incidents", "overdue"), "lake": ("newest_days", "shadow_days"),
+        "registry": ("registry",),
+    }  # fmt: skip
+    for name in names[part]:
+        monkeypatch.setattr(world, name, SimpleNamespace(version_of=refuse) if name == "registry" else refuse)
 
 
 def test_an_open_incident_is_shown_with_what_can_be_done(world):
-    """What, since when, how serious, who is at work; forms, the runbook; all escaped."""
-    client = mounted(logged_in=True)
-    assert "Open incidents" not in client.get("/perennial/models").text
-    world.incidents = (MOVED,)
+    """What, since when, how serious, who is at work; forms, the runbook; all escaped; the use case is degraded."""
+    assert "Open incidents" not in shown()
+    number = opened(world).id
 
-    text = client.get("/perennial/models").text
+    text = shown()
     for expected in (
-        "toy: aliases moved", "is at &lt;3&gt;", "&lt;ann&gt;", "No mails before 2026-03-09", 'href="#incident-12"',
-        'href="/perennial/runbook#aliases-moved"', 'action="/perennial/incidents/12/acknowledge"',
-        'action="/perennial/incidents/12/snooze"',
+        "toy: aliases moved", "is at &lt;3&gt;", f'href="#incident-{number}"', 'data-state="degraded"',
+        'href="/perennial/runbook#aliases-moved"', f'action="/perennial/incidents/{number}/acknowledge"',
+        f'action="/perennial/incidents/{number}/snooze"',
     ):  # fmt: skip
         assert expected in text
 
 
+def test_who_may_not_act_sees_no_forms(world):
+    """A viewer reads what is wrong and the runbook."""
+    opened(world)
+    text = shown(role="VIEWER")
+
+    assert "toy: aliases moved" in text
+    assert "<form" not in text
+
+
+def test_an_incident_that_is_only_told_degrades_nothing(world):
+    """Of severity info."""
+    opened(world, about="held", kind="challenger held back", severity="info")
+
+    assert 'data-state="healthy"' in shown()
+
+
 def test_mails_that_do_not_go_out_are_said(world):
     """Nobody could be mailed about it."""
-    world.late = (AT, AT)
+    world.overdue = lambda now: (AT, AT)
 
-    assert (
-        "2 mails have not gone out, the oldest since 2026-03-01 04:00 UTC"
-        in mounted(logged_in=True).get("/perennial/models").text
-    )
+    assert "2 mails have not gone out, the oldest since 2026-03-01 04:00 UTC" in shown()
 
 
 def test_a_probation_is_shown_with_how_far_it_has_come(world):
     """Of thirty days with labels of seven days, none has matured on its second day."""
-    client = mounted(logged_in=True)
-    assert "probation" not in client.get("/perennial/models").text
+    assert "on probation" not in shown()
     terms = {"loss": 0.02, "horizon_days": 7, "days": 30, "labels": None, "alpha": 0.05}
-    world.terms = {"metric": "log_loss", "terms": terms, "start": "2026-02-22", "value": None}
-    text = client.get("/perennial/models").text
+    kept = {"metric": "log_loss", "terms": terms, "start": "2026-02-22", "value": None}
+    world.ledger.add(Entry("toy", AT, "promoted", "ann", "", "run 2", "7", "8", report={"probation": kept}))
+    world.lake.known = (DAY,)
+    text = shown()
 
-    assert "on probation against version 6: 0 of 30 days with labels, until 2026-03-31 at the earliest" in text
+    assert "on probation against version 7: 0 of 30 days with labels, until 2026-03-31 at the earliest" in text
+
+
+def test_an_approval_that_waits_is_one_click_away(world, airflow_knows):
+    """Airflow's own form has the buttons."""
+    airflow_knows.facts = Facts({"toy": AT}, (Question("toy", "Promote 8?", AT, "/dags/toy__model_promotion/runs/1"),))
+    text = shown()
+
+    assert 'data-state="waiting for approval"' in text
+    assert '<a target="_top" href="/dags/toy__model_promotion/runs/1">Open the approval</a>' in text
+    assert "2026-03-01 04:00 UTC" in text
+
+
+def test_old_features_make_a_use_case_stale(world):
+    """Two days old is as usual after a night; three days are not."""
+    today = datetime.now(UTC).date()
+    world.lake.known = (today - timedelta(days=2),)
+    assert 'data-state="healthy"' in shown()
+    world.lake.known = (today - timedelta(days=3),)
+
+    assert 'data-state="stale"' in shown()
+
+
+def test_a_use_case_without_a_champion_says_so(adapters):
+    """As before the first training."""
+    adapters.lake.known = ()
+    text = shown()
+
+    assert 'data-state="no champion yet"' in text
+    assert "none yet" in text
 
 
 @pytest.mark.parametrize(
-    "path", ["/perennial/models", "/perennial/pages/drift/x.html", "/perennial/pages/%2e%2e/etc/passwd"]
-)
+    "path", ["/perennial/models", "/perennial/api/models", "/perennial/openapi.json", "/perennial/static/page.js",
+             "/perennial/models/toy", "/perennial/pages/drift/x.html", "/perennial/pages/%2e%2e/etc/passwd"],
+)  # fmt: skip
 def test_nobody_looks_without_a_login(path, world):
     """A program gets 401; a browser is sent to the login page and comes back to where it wanted to go."""
     client = mounted(logged_in=False)
@@ -169,86 +186,134 @@ def test_nobody_looks_without_a_login(path, world):
 
 def test_a_forged_token_is_refused(world):
     """Airflow's own check decides, not this app."""
-    from airflow.api_fastapi.app import create_auth_manager
-
-    create_auth_manager()
     answer = mounted(logged_in=False).get("/perennial/models", headers={"Authorization": "Bearer forged"})
 
     assert answer.status_code in {401, 403}
 
 
-def test_the_page_shows_each_use_case(world):
-    """Champion, metrics beside the baseline, newest day, verdict, mail and links."""
-    text = mounted(logged_in=True).get("/perennial/models").text
+def test_who_may_not_read_a_use_case_does_not_see_it(world, monkeypatch):
+    """Neither its row nor its incidents, and its page is refused in words."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-    for expected in ("version 7", "0.810", "0.660", "recency", "2026-03-01", "drifted", "2026-03-02 04:00 UTC"):
+    opened(world)
+    monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", lambda self, **what: False)
+    client = mounted(logged_in=True)
+
+    assert "toy" not in client.get("/perennial/models").text
+    assert client.get("/perennial/api/models").json()["rows"] == []
+    assert client.get("/perennial/models/toy").status_code == 403
+
+
+def test_the_page_shows_each_use_case(world, airflow_knows):
+    """Champion, metric with baseline and limit, money, last day, next run."""
+    airflow_knows.facts = Facts({"toy": AT})
+    text = shown()
+
+    for expected in (
+        "version 7", "ROC AUC", ">0.810</b>", "on its holdout", "limit 0.550", "baseline 0.500", "Who buys again?",
+        "12.000", "promised by the holdout", "2026-03-01 04:00 UTC", 'href="/perennial/models/toy"',
+        str(datetime.now(UTC).date() - timedelta(days=1)),
+    ):  # fmt: skip
         assert expected in text
-    assert 'href="/dags?tags=toy"' in text
-    assert 'href="/perennial/pages/toy/drift/2026-03-01.html"' in text
 
 
-def test_the_champion_leads_to_its_card_where_there_is_one(world, tmp_path):
-    """A champion of an earlier version of Perennial has none, and no dead link."""
-    client, address = mounted(logged_in=True), "/perennial/pages/cards/toy/version-7.html"
-    world.settings.pages_root = tmp_path
-    assert address not in client.get("/perennial/models").text
-    (tmp_path / "cards" / "toy").mkdir(parents=True)
-    (tmp_path / "cards" / "toy" / "version-7.html").write_text("card")
+def test_matured_labels_come_before_the_estimate_and_the_holdout(world, make_finding):
+    """With their interval, a line through the days and the area of the intervals; below its limit it is bad."""
+    measured(world, make_finding, Measure("estimate", "roc_auc", "value", 0.7, 0.68, 0.72))
+    assert "estimated, labels not matured" in shown()
+    measured(world, make_finding, Measure("performance", "roc_auc", "value", 0.6, 0.58, 0.62), days_ago=2)
+    measured(world, make_finding, Measure("performance", "roc_auc", "value", 0.5, 0.45, 0.54, limit=0.55, over=True))
+    text = shown()
 
-    assert f'href="{address}">version 7</a>' in client.get("/perennial/models").text
+    assert '<b class="bad-ink">0.500</b>' in text
+    assert "0.450 to 0.540" in text
+    assert '<path class="band" d="M0.0 0.0' in text.replace("M0.0 0.0 ", "M0.0 0.0")
 
 
-def test_a_metric_worse_than_its_baseline_is_marked(world):
-    """Log loss is better when smaller: .4 against .3 is bad, while an AUC of .81 against .66 is good."""
-    text = mounted(logged_in=True).get("/perennial/models").text
+def test_realised_money_stands_beside_what_was_promised(world, make_finding):
+    """As matured labels tell it."""
+    money = [
+        Measure("value", "expected_profit", "realised", 9.5),
+        Measure("value", "expected_profit", "expected", 11.0),
+    ]
+    measured(world, make_finding, *money)
+    text = shown()
 
-    assert '<b class="good-ink">0.810</b>' in text
-    assert '<b class="bad-ink">0.400</b>' in text
+    assert ">9.500</b>" in text
+    assert "promised 11.000" in text
+
+
+def test_the_same_is_there_as_json_and_described(world):
+    """What a page shows a program can read; OpenAPI says how."""
+    client = mounted(logged_in=True)
+    (row,) = client.get("/perennial/api/models").json()["rows"]
+
+    assert (row["case"], row["state"], row["champion"], row["headline"]["value"]) == ("toy", "healthy", "7", 0.81)
+    described = client.get("/perennial/openapi.json").json()["paths"]
+    assert "/api/models" in described
+    assert not [path for path in described if not path.startswith("/api/")]
 
 
 def test_every_value_is_escaped(world):
-    """Reasons, names and subjects come from data; none of them becomes markup."""
-    text = mounted(logged_in=True).get("/perennial/models").text
+    """Names and reasons come from data; none of them becomes markup."""
+    opened(world, reason="40% <script>alert(2)</script> drifted")
+    text = shown()
 
-    assert "<script>" not in text
-    assert "&lt;script&gt;" in text
-    assert "ann &lt;ann&gt;" in text
-    assert "data drifted &lt;b&gt;" in text
-
-
-def test_the_page_may_only_be_framed_by_airflow(world):
-    """Same origin only, no scripts at all, styles by nonce."""
-    headers = mounted(logged_in=True).get("/perennial/models").headers
-
-    assert headers["x-frame-options"] == "SAMEORIGIN"
-    assert "default-src 'none'; style-src 'nonce-" in headers["content-security-policy"]
-    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    assert "<script>alert" not in text
+    assert "ann &lt;script&gt;" in text
+    assert "40% &lt;script&gt;" in text
 
 
-def test_a_dead_ledger_leaves_what_mlflow_and_lake_know(world):
-    """The champion comes from the alias; the rest is said to be unknown, not missing."""
-    world.dead = {"ledger"}
+def test_the_page_takes_scripts_and_styles_from_this_server_alone(world):
+    """Same origin only: nothing inline, nothing from elsewhere, framed by Airflow alone."""
     answer = mounted(logged_in=True).get("/perennial/models")
+    policy = answer.headers["content-security-policy"]
 
-    assert answer.status_code == 200
-    assert "the ledger &lt;does not&gt; answer" in answer.text
-    assert "version 6" in answer.text
-    assert "not known now" in answer.text
-    assert "2026-03-01" in answer.text
+    assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "frame-ancestors 'self'" in policy
+    assert " style=" not in answer.text
+    assert "<style" not in answer.text
 
 
-def test_with_ledger_and_registry_dead_the_page_still_comes(world):
-    """Both outages are named, once each."""
-    world.dead = {"ledger", "registry"}
-    text = mounted(logged_in=True).get("/perennial/models").text
+def test_scripts_are_kept_by_the_browser_until_they_change(world):
+    """Their address carries their content; nothing else of the folder is handed out."""
+    client = mounted(logged_in=True)
+    answer = client.get("/perennial/static/page.js")
 
-    assert text.count("the ledger &lt;does not&gt; answer") == text.count("the registry &lt;does not&gt; answer") == 1
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/perennial/static/..%2f__init__.py").status_code == 404
+    assert client.get("/perennial/static/none.js").status_code == 404
+
+
+def test_a_dead_ledger_leaves_what_mlflow_and_lake_know(world, monkeypatch):
+    """The champion comes from the alias; the rest is said to be unknown, not missing."""
+    dead(monkeypatch, world, "ledger")
+    world.registry.aliases = {"champion": "6"}
+    monkeypatch.setattr(world.registry, "version_of", lambda model, alias: "6", raising=False)
+    text = shown()
+
+    assert "the ledger &lt;does not&gt; answer" in text
+    assert "version 6" in text
+    assert "not known now" in text
+    assert str(datetime.now(UTC).date() - timedelta(days=1)) in text
+
+
+def test_with_everything_dead_the_page_still_comes(world, monkeypatch):
+    """Each outage is named, once."""
+    for part in ("ledger", "registry", "lake"):
+        dead(monkeypatch, world, part)
+    text = shown()
+
+    assert [text.count(f"the {part} &lt;does not&gt; answer") for part in ("ledger", "registry", "lake")] == [1, 1, 1]
+    assert 'data-state="not known"' in text
 
 
 def test_a_dead_mlflow_server_is_named(world):
     """Nothing else of the page depends on it."""
     world.settings.mlflow = "http://127.0.0.1:9"
-    text = mounted(logged_in=True).get("/perennial/models").text
+    text = shown()
 
     assert "MLflow at http://127.0.0.1:9 does not answer" in text
     assert "version 7" in text
@@ -256,10 +321,10 @@ def test_a_dead_mlflow_server_is_named(world):
 
 def test_a_deleted_use_case_keeps_the_row_of_its_champion(world):
     """The folder is gone, the champion is not: nobody would know otherwise."""
-    world.remembered = ("toy", "gone")
-    text = mounted(logged_in=True).get("/perennial/models").text
+    world.ledger.add(Entry("gone", AT, "promoted", "ann", "", "run 1", to_version="2"))
+    text = shown()
 
-    assert ">gone</div>" in text
+    assert 'href="/perennial/models/gone"' in text
     assert "Its folder is gone; its champion is still in the registry." in text
 
 
@@ -267,9 +332,38 @@ def test_a_broken_use_case_says_what_is_wrong(world, monkeypatch):
     """The error of the catalog stands in its row."""
     broken = {"odd": SpecError("odd/use_case.yaml is wrong: <colour>")}
     monkeypatch.setattr(sys.modules["perennial.catalog"], "broken_use_cases", lambda: broken)
-    text = mounted(logged_in=True).get("/perennial/models").text
+    text = shown()
 
     assert "odd/use_case.yaml is wrong: &lt;colour&gt;" in text
+    assert 'data-state="cannot be loaded"' in text
+
+
+@pytest.mark.parametrize("dag", ["perennial__mail", "nothing", "<script>__x", "toy"])
+def test_a_tab_of_another_dag_says_so(world, dag):
+    """Tabs are on every DAG of Airflow."""
+    answer = mounted(logged_in=True).get(f"/perennial/dags/{dag}/data")
+
+    assert answer.status_code == 200
+    assert "belongs to no use case" in answer.text
+    assert "<script>__x" not in answer.text
+
+
+def test_a_tab_of_a_dag_leads_to_the_use_case(world, monkeypatch):
+    """And a run's tab to the day that the run builds, whatever signs its id has."""
+    monkeypatch.setattr(
+        runs, "day_of_run", lambda dag_id, run_id: DAY if run_id == "manual__2026-03-02T00:00:00+00:00" else None
+    )
+    client = mounted(logged_in=True)
+    places = [
+        client.get(f"/perennial/dags/toy__feature_build/{path}").headers["location"]
+        for path in ("model", "data", "runs/manual__2026-03-02T00:00:00+00:00/drift")
+    ]
+
+    assert places == [
+        "/perennial/models/toy",
+        "/perennial/models/toy/data",
+        "/perennial/models/toy/drift?day=2026-03-01",
+    ]
 
 
 @pytest.fixture

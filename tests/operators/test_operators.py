@@ -96,7 +96,7 @@ def test_training_takes_the_newest_feature_day(adapters, fake_stage, make_contex
     handed_on = operators.TrainOperator(task_id="train", case="toy", outlets=[asset]).execute(context)
 
     assert stage.args[1] == DAY
-    assert stage.kwargs == {"run": "run 1", "reason": "on demand: started by ann"}
+    assert stage.kwargs == {"run": "run 1", "reason": "on demand: started by ann", "who": "ann"}
     assert context["outlet_events"][asset].extra["who"] == "ann"
     assert handed_on["baselines"]["constant"]["roc_auc"] is None
 

@@ -49,7 +49,7 @@ UPGRADE_LOCK = 7_236_451_098  # any number, the same in every process
 APPEND_LOCK = UPGRADE_LOCK + 1
 ROWS_A_READ = 500
 
-_monitors = sa.Table(
+MONITORS = sa.Table(
     "ledger_monitors",
     metadata,
     *identity(),
@@ -240,7 +240,7 @@ class Ledger:
         }
         rows = measured.rows_of(record, at=at, run=run)
         with self._translated(), self._engine.begin() as connection:
-            connection.execute(sa.insert(_monitors).values(values))
+            connection.execute(sa.insert(MONITORS).values(values))
             if rows:
                 connection.execute(sa.insert(measured.measures), rows)
 
@@ -262,16 +262,16 @@ class Ledger:
 
     def latest_monitor(self, case: str, *, before: date | None = None) -> MonitorRecord | None:
         """Return the finding of the newest day; with `before`, of the newest day before it."""
-        query = sa.select(_monitors).where(_monitors.c.case == case)
+        query = sa.select(MONITORS).where(MONITORS.c.case == case)
         if before is not None:
-            query = query.where(_monitors.c.day < before)
-        row = self._find(query.order_by(_monitors.c.day.desc(), _monitors.c.id.desc()))
+            query = query.where(MONITORS.c.day < before)
+        row = self._find(query.order_by(MONITORS.c.day.desc(), MONITORS.c.id.desc()))
         return None if row is None else _read(MonitorRecord, row["record"])
 
     def monitors(self, case: str, *, days: int = 90) -> tuple[MonitorRecord, ...]:
         """Return the findings of the newest days that have one, newest first, one a day."""
-        newest = sa.select(sa.func.max(_monitors.c.id)).where(_monitors.c.case == case).group_by(_monitors.c.day)
-        query = sa.select(_monitors).where(_monitors.c.id.in_(newest)).order_by(_monitors.c.day.desc()).limit(days)
+        newest = sa.select(sa.func.max(MONITORS.c.id)).where(MONITORS.c.case == case).group_by(MONITORS.c.day)
+        query = sa.select(MONITORS).where(MONITORS.c.id.in_(newest)).order_by(MONITORS.c.day.desc()).limit(days)
         return tuple(_read(MonitorRecord, row["record"]) for row in self._all(query))
 
     def save_alert(self, alert: AlertRecord) -> None:
@@ -378,8 +378,8 @@ def schema() -> str:
 
 def _of_day(case: str, day: date) -> sa.Select[Any]:
     """Return the query for a day's findings, newest first."""
-    mine = (_monitors.c.case == case, _monitors.c.day == day)
-    return sa.select(_monitors).where(*mine).order_by(_monitors.c.id.desc())
+    mine = (MONITORS.c.case == case, MONITORS.c.day == day)
+    return sa.select(MONITORS).where(*mine).order_by(MONITORS.c.id.desc())
 
 
 def _crownings(case: str) -> sa.Select[Any]:

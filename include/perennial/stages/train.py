@@ -55,13 +55,14 @@ TROUBLE_SHOWN = 500
 log = logging.getLogger(__name__)
 
 
-def run(
+def run(  # noqa: PLR0913 - a training is told where, when and why, and by whom
     case: UseCase,
     as_of: date,
     adapters: Adapters,
     *,
     run: str,
     reason: str = "schedule",
+    who: str | None = None,
     known_at: datetime | None = None,
     progress: Progress | None = None,
 ) -> TrainRecord:
@@ -73,6 +74,7 @@ def run(
         adapters: lake, warehouse, registry and ledger.
         run: what started it, for the records.
         reason: why it was started.
+        who: who started it, for the ledger; None is the run itself.
         known_at: read the tables as they were at that moment, before later corrections; None is as they are now.
         progress: told the step, how many are done, and how many there are.
 
@@ -101,7 +103,9 @@ def run(
         steps.done("profile")
         cost = meter.spent() | {"rows": sum(manifest["rows"].values())}
         open_run.metrics(cost, prefix=COST)
-    _enter(case, as_of, adapters, manifest | {COST: cost}, version=number, run=run, reason=reason)
+    at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
+    report = manifest | {COST: cost}
+    _enter(case, adapters, Entry(case.name, at, "trained", who or run, reason, run, None, number, as_of, report))
     adapters.registry.set_alias(case.name, CHALLENGER, number)
     steps.done("register")
     log.info("%s version %s: %s wins, holdout %s", case.name, number, outcome.winner.recipe.name, outcome.final.metrics)
@@ -348,15 +352,10 @@ def _link(case: UseCase, adapters: Adapters, open_run: TrainingRun, *, version: 
     adapters.registry.tag(case.name, version, {"profile": profile})
 
 
-def _enter(
-    case: UseCase, as_of: date, adapters: Adapters, report: Json, *, version: str, run: str, reason: str
-) -> None:
-    """Enter the training with its manifest and its cost, at the end of the day `as_of`, and write the first card."""
-    at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
-    adapters.ledger.add(
-        Entry(case.name, at, "trained", who=run, reason=reason, run=run, to_version=version, day=as_of, report=report)
-    )
-    carding.keep(case.name, version, adapters, case=case)
+def _enter(case: UseCase, adapters: Adapters, entry: Entry) -> None:
+    """Enter the training with its manifest and its cost, and write the version's first card."""
+    adapters.ledger.add(entry)
+    carding.keep(case.name, str(entry.to_version), adapters, case=case)
 
 
 def _json(data: Json) -> bytes:

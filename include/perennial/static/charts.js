@@ -9,7 +9,7 @@
   const band = (trace, at) => {
     const low = trace.low.map((value, i) => [trace.x[i], clear(value)]);
     const wide = trace.high.map((value, i) => [trace.x[i], value === null || trace.low[i] === null ? null : value - trace.low[i]]);
-    const same = { type: "line", xAxisIndex: at, yAxisIndex: at, symbol: "none", silent: true, stack: `band ${at} ${trace.name}`, stackStrategy: "all", lineStyle: { opacity: 0 }, tooltip: { show: false }, legendHoverLink: false };
+    const same = { type: "line", xAxisIndex: at, yAxisIndex: at, symbol: "none", silent: true, stack: `band ${at} ${trace.name}`, stackStrategy: "all", lineStyle: { opacity: 0 }, itemStyle: { color: tone(trace.tone) }, tooltip: { show: false } };
     return [{ ...same, name: trace.name, data: low }, { ...same, name: trace.name, data: wide, areaStyle: { color: tone(trace.tone), opacity: 0.16 } }];
   };
 
@@ -43,15 +43,16 @@
     const lanes = lanesOf(chart), isDay = chart.axis === "day", ink = tone("soft"), line = tone("line");
     const type = { day: "time", number: "value", name: "category" }[chart.axis];
     const names = chart.axis === "name" ? [...new Set(chart.panels.flatMap((panel) => panel.traces.flatMap((trace) => trace.x)))] : undefined;
-    const grids = [], xs = [], ys = [], drawn = [], titles = [];
+    const grids = [], xs = [], ys = [], drawn = [], titles = [], legends = [];
     let top = HEAD;
     const days = isDay ? [...chart.panels.flatMap((panel) => panel.traces.flatMap((trace) => trace.x)), ...chart.marks.flatMap((mark) => [mark.day, mark.until || mark.day])].sort() : [];
     const across = chart.marks.filter((mark) => mark.lane === chart.across);
-    const axis = (at, isLast) => ({ type, data: names, gridIndex: at, min: days[0], max: days.at(-1), scale: true, axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { show: isLast, color: ink, hideOverlap: true }, name: isLast ? chart.axis_title : "", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: ink } });
+    const axis = (at, isLast) => ({ type, data: names, gridIndex: at, min: days[0], max: days.at(-1), minInterval: isDay ? 86400000 : undefined, scale: true, axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { show: isLast, color: ink, hideOverlap: true }, name: isLast ? chart.axis_title : "", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: ink } });
     chart.panels.forEach((panel, at) => {
       const isLast = at === chart.panels.length - 1 && !lanes.length;
       grids.push({ left: LEFT, right: RIGHT, top, height: PANEL });
       titles.push({ text: panel.unit ? `${panel.title} (${panel.unit})` : panel.title, left: 0, top: top - 24, textStyle: { fontSize: 12, fontWeight: 600, color: tone("ink") } });
+      if (panel.traces.length > 1) legends.push({ data: panel.traces.map((trace) => trace.name), type: "scroll", right: 0, width: "62%", top: top - 27, textStyle: { color: ink, fontSize: 11 }, pageTextStyle: { color: ink }, icon: "roundRect", itemHeight: 6, itemWidth: 14, itemGap: 12, selectedMode: false });
       xs.push(axis(at, isLast));
       ys.push({ type: "value", gridIndex: at, scale: panel.traces.every((trace) => trace.kind !== "bar"), splitNumber: 3, splitLine: { lineStyle: { color: line } }, axisLabel: { color: ink, formatter: short } });
       panel.traces.forEach((trace, place) => drawn.push(...series(trace, at, panel, place === panel.traces.length - 1)));
@@ -67,11 +68,10 @@
       drawn.push(...events(chart, at, lanes));
       top += height + 10;
     }
-    const legend = [...new Set(chart.panels.flatMap((panel) => panel.traces.length > 1 ? panel.traces.map((trace) => trace.name) : []))];
     return { height: top + (isDay ? ZOOM : 22), option: {
       animation: false, backgroundColor: "transparent", title: titles, grid: grids, xAxis: xs, yAxis: ys, series: drawn,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: ink },
-      legend: legend.length ? { data: legend, right: RIGHT, top: 0, textStyle: { color: ink }, icon: "roundRect", itemHeight: 8 } : undefined,
+      legend: legends,
       tooltip: { trigger: chart.panels.some((panel) => panel.traces.some((trace) => trace.kind === "points")) ? "item" : "axis", renderMode: "richText", confine: true, formatter: told(chart), backgroundColor: tone("card"), borderColor: line, textStyle: { color: tone("ink"), fontSize: 12 } },
       axisPointer: { link: [{ xAxisIndex: "all" }], lineStyle: { color: tone("dim") } },
       dataZoom: isDay ? [{ type: "slider", xAxisIndex: xs.map((_, at) => at), height: 16, bottom: 6, borderColor: line, textStyle: { color: ink }, labelFormatter: (value) => new Date(value).toISOString().slice(0, 10), brushSelect: false, showDataShadow: false }] : [],

@@ -118,22 +118,55 @@ def _cells(trace: Trace) -> dict[Place, str]:
     return found
 
 
-def spark(values: tuple[float | None, ...], *, width: float = 120.0, height: float = 28.0) -> str:
+WIDTH, HEIGHT = 120.0, 28.0  # of a sparkline, in the units of its `viewBox`
+Values = tuple[float | None, ...]
+
+
+def spark(values: Values, *, among: Values = (), width: float = WIDTH, height: float = HEIGHT) -> str:
     """Return the `d` of an SVG path through the values, evenly spaced; a gap breaks it, without values it is empty.
+
+    Args:
+        values: shape (n,); None is a gap.
+        among: other values that have to find room on the same scale.
+        width: of the drawing.
+        height: of the drawing.
 
     >>> spark((0.0, None, 1.0, 2.0), width=30, height=10)
     'M0.0 10.0 M20.0 5.0 L30.0 0.0'
     """
-    known = [value for value in values if value is not None]
+    places = _places(values, (*values, *among), width, height)
+    parts, pen = [], "M"
+    for place in places:
+        parts.append("" if place is None else f"{pen}{place[0]:.1f} {place[1]:.1f}")
+        pen = "M" if place is None else "L"
+    return " ".join(filter(None, parts))
+
+
+def band(low: Values, high: Values, *, among: Values = (), width: float = WIDTH, height: float = HEIGHT) -> str:
+    """Return the `d` of the area between two lines, evenly spaced; places without both ends are left out.
+
+    >>> band((0.0, 0.0), (1.0, 2.0), width=10, height=10)
+    'M0.0 5.0 L10.0 0.0 L10.0 10.0 L0.0 10.0 Z'
+    """
+    both = [least is not None and most is not None for least, most in zip(low, high, strict=True)]
+    scale = (*low, *high, *among)
+    ends = [_places(side, scale, width, height) for side in (high, low)]
+    upper, lower = ([place for place, known in zip(side, both, strict=True) if known and place] for side in ends)
+    corners = [*upper, *reversed(lower)]
+    return f"M{' L'.join(f'{x:.1f} {y:.1f}' for x, y in corners)} Z" if corners else ""
+
+
+def _places(values: Values, scale: Values, width: float, height: float) -> list[tuple[float, float] | None]:
+    """Return where each value stands in a drawing whose height holds the scale's values; all in its middle if equal."""
+    known = [value for value in scale if value is not None]
     if not known:
-        return ""
+        return []
     least, span = min(known), max(known) - min(known)
-    step, parts, pen = width / max(len(values) - 1, 1), [], "M"
-    for at, value in enumerate(values):
+    step = width / max(len(values) - 1, 1)
+
+    def place(at: int, value: float | None) -> tuple[float, float] | None:
         if value is None:
-            pen = "M"
-            continue
-        y = height / 2 if span == 0 else height * (1 - (value - least) / span)
-        parts.append(f"{pen}{at * step:.1f} {y:.1f}")
-        pen = "L"
-    return " ".join(parts)
+            return None
+        return at * step, height / 2 if span == 0 else height * (1 - (value - least) / span)
+
+    return [place(at, value) for at, value in enumerate(values)]

@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.exception_handlers import http_exception_handler
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as AnyHttpError
 
@@ -59,6 +60,7 @@ def make_app() -> FastAPI:
     for part in (models, model, data, drift, explain, plan, incidents, tabs):
         part.add_routes(app)
     app.exception_handler(AnyHttpError)(refuse)
+    app.exception_handler(RequestValidationError)(doubt)
     return app
 
 
@@ -94,13 +96,27 @@ async def refuse(request: Request, error: AnyHttpError) -> Response:
     """
     assert isinstance(error, AnyHttpError)  # noqa: S101  registered for it alone
     below = _below(request)
-    if below.startswith(API) or "text/html" not in request.headers.get("accept", ""):
+    if not _is_read_by_people(request):
         return await http_exception_handler(request, error)
     if error.status_code == 401:
         here = quote(f"{request.scope.get('root_path', '')}{below if request.method == 'GET' else '/models'}", safe="/")
         return RedirectResponse(f"{airflow_root(request)}/api/v2/auth/login?next={here}", status_code=303)
     head = PROBLEMS.get(error.status_code, "Something went wrong")
     return show(request, "problem.html", status=error.status_code, head=head, told=str(error.detail))
+
+
+async def doubt(request: Request, error: Exception) -> Response:
+    """Say what of an address or a form cannot be used; to a program as JSON."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it alone
+    if not _is_read_by_people(request):
+        return await request_validation_exception_handler(request, error)
+    told = "; ".join(f"{'.'.join(str(part) for part in each['loc'][1:])}: {each['msg']}" for each in error.errors())
+    return show(request, "problem.html", status=422, head=PROBLEMS[422], told=told[:2000])
+
+
+def _is_read_by_people(request: Request) -> bool:
+    """Tell whether a browser asks for a page."""
+    return not _below(request).startswith(API) and "text/html" in request.headers.get("accept", "")
 
 
 def _below(request: Request) -> str:

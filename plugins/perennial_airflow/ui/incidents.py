@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from perennial.errors import LedgerError, RefusedError
 
 from perennial_airflow.ui.security import MAY_ACT, SAME_ORIGIN, SHARED_HEADERS, USER
+from perennial_airflow.ui.shown import back
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -20,33 +22,42 @@ if TYPE_CHECKING:
     Act = Callable[[Adapters, By], Any]
 
 Reason = Annotated[str, Form(max_length=500)]
+From = Annotated[str, Form(max_length=100)]
 RUN = "Models page"
 
 
 def add_routes(app: FastAPI) -> None:
     """Give the app the forms of incidents, and the runbook."""
-    acting = [MAY_ACT, SAME_ORIGIN]
-    app.add_api_route("/incidents/{number}/acknowledge", acknowledge, methods=["POST"], dependencies=acting)
-    app.add_api_route("/incidents/{number}/snooze", snooze, methods=["POST"], dependencies=acting)
-    app.add_api_route("/runbook", runbook, response_class=HTMLResponse)
+    posted = {"methods": ["POST"], "dependencies": [MAY_ACT, SAME_ORIGIN], "include_in_schema": False}
+    app.add_api_route("/incidents/{number}/acknowledge", acknowledge, **posted)  # type: ignore[arg-type]
+    app.add_api_route("/incidents/{number}/snooze", snooze, **posted)  # type: ignore[arg-type]
+    app.add_api_route("/runbook", runbook, response_class=HTMLResponse, include_in_schema=False)
 
 
-def acknowledge(request: Request, number: int, reason: Reason, user: Annotated[str, USER]) -> RedirectResponse:
+def acknowledge(
+    request: Request, number: int, reason: Reason, user: Annotated[str, USER], case: From = ""
+) -> RedirectResponse:
     """Enter that the reader is at work on an incident, and return to the page."""
     from perennial.stages import handle
 
-    return _done(request, number, lambda adapters, by: handle.acknowledge(number, adapters, reason=reason, by=by), user)
+    _act(lambda adapters, by: handle.acknowledge(number, adapters, reason=reason, by=by), user)
+    return back(request, f"{_page(case)}#incident-{number}", done="acknowledged")
 
 
 def snooze(
-    request: Request, number: int, reason: Reason, days: Annotated[int, Form()], user: Annotated[str, USER]
-) -> RedirectResponse:
+    request: Request, number: int, reason: Reason, days: Annotated[int, Form()], user: Annotated[str, USER],
+    case: From = "",
+) -> RedirectResponse:  # fmt: skip
     """Enter that nobody is mailed about an incident for some days, and return to the page."""
     from perennial.stages import handle
 
-    return _done(
-        request, number, lambda adapters, by: handle.snooze(number, adapters, days=days, reason=reason, by=by), user
-    )
+    _act(lambda adapters, by: handle.snooze(number, adapters, days=days, reason=reason, by=by), user)
+    return back(request, f"{_page(case)}#incident-{number}", done="snoozed")
+
+
+def _page(case: str) -> str:
+    """Return the page that the form was on: that of a use case, or the one of all."""
+    return f"/models/{quote(case, safe='')}" if case else "/models"
 
 
 def runbook() -> HTMLResponse:
@@ -64,8 +75,12 @@ def runbook() -> HTMLResponse:
     return HTMLResponse(text, headers={**SHARED_HEADERS, "Content-Security-Policy": policy})
 
 
-def _done(request: Request, number: int, act: Act, user: str) -> RedirectResponse:
-    """Act, and lead back to the incident on the page; what is refused is told as it is."""
+def _act(act: Act, user: str) -> None:
+    """Act in somebody's name.
+
+    Raises:
+        HTTPException: what is refused is told as it is; so is a ledger that does not answer.
+    """
     from perennial.adapters import Adapters
     from perennial.raising import By
 
@@ -75,5 +90,3 @@ def _done(request: Request, number: int, act: Act, user: str) -> RedirectRespons
         raise HTTPException(409, detail=str(error)) from error
     except LedgerError as error:
         raise HTTPException(503, detail=str(error)) from error
-    mounted: str = request.scope.get("root_path", "")
-    return RedirectResponse(f"{mounted}/models#incident-{number}", status_code=303)

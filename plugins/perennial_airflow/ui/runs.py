@@ -23,17 +23,17 @@ SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What Airflow knows; `outage` is a sentence where it could not be asked.
+    """What Airflow knows.
 
     Attributes:
         next_runs: of each use case, when its next scheduled run of any DAG can begin; a paused DAG has none.
         questions: the approvals that wait for an answer.
-        outage: empty where the database answers.
+        outages: a sentence where it could not be asked.
     """
 
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     questions: tuple[Question, ...] = ()
-    outage: str = ""
+    outages: tuple[str, ...] = ()
 
 
 def facts(root: str, *, case: str | None = None) -> Facts:
@@ -51,7 +51,8 @@ def facts(root: str, *, case: str | None = None) -> Facts:
             return Facts(_next_runs(session, case), _questions(session, root, case))
     except SQLAlchemyError as error:
         why = type(error).__name__
-        return Facts(outage=f"Airflow's database does not answer ({why}): next runs and approvals are not known.")
+        told = f"Airflow's database does not answer ({why}): next runs and approvals are not known."
+        return Facts(outages=(told,))
 
 
 def _next_runs(session: Any, case: str | None) -> dict[str, datetime]:

@@ -73,6 +73,12 @@ def can_start(case: str, user: GetUserDep) -> bool:
     )
 
 
+def can_start_any(user: GetUserDep) -> bool:
+    """Tell whether somebody may start runs of any DAG, and so may say what becomes of an incident."""
+    manager = get_auth_manager()
+    return bool(manager.is_authorized_dag(method="POST", access_entity=DagAccessEntity.RUN, details=None, user=user))
+
+
 def same_origin(request: Request) -> None:
     """Refuse a form that another site's page has sent with the reader's session.
 

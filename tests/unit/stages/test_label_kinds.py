@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeAdapters, make_case
-from perennial import overview
 from perennial.core import frames
 from perennial.errors import DataError
 from perennial.spec import UseCase
 from perennial.stages import monitor, score, train
+from perennial.views.fleet import fleet
 from worlds import NOW, World, everything_moved, with_column
 
 BOOSTED = {
@@ -166,12 +166,12 @@ def test_predictions_that_moved_have_drifted(selling: World):
 
 
 def test_the_overview_shows_the_errors_of_a_number(selling: World):
-    """The training's metric first, beside the baseline that a gate names; less is better."""
-    (row,) = overview.overview([selling.case], {}, selling.adapters, now=NOW).rows  # type: ignore[arg-type]
+    """The monitored metric as the holdout told it, beside the baseline that a gate names; less is better."""
+    (row,) = fleet([selling.case], {}, selling.adapters, now=NOW).rows
 
-    assert [found.metric for found in row.metrics] == ["mae", "rmse", "bias"]
-    assert row.baseline == "lately"
-    assert row.metrics[0].better is True
+    assert (row.headline.metric, row.headline.source, row.headline.more_is_better) == ("mae", "holdout", False)
+    assert row.headline.value < row.headline.baseline
+    assert row.money == ()
 
 
 @pytest.mark.parametrize(("missing", "people"), [("drop", 135), ("zero", 150)])
@@ -262,11 +262,11 @@ def test_a_binary_label_may_be_held_against_a_column(world: World):
         world.train()
 
 
-def test_a_report_of_a_deleted_use_case_shows_what_it_has(selling: World):
+def test_a_deleted_use_case_keeps_its_champion_in_sight(selling: World):
     """Nobody knows its metric any more."""
-    (row,) = overview.overview([], {}, selling.adapters, now=NOW).rows  # type: ignore[arg-type]
+    (row,) = fleet([], {}, selling.adapters, now=NOW).rows
 
-    assert (row.state, [found.metric for found in row.metrics]) == ("deleted", ["mae", "rmse", "bias"])
+    assert (row.state, row.champion, row.headline) == ("deleted", "1", None)
 
 
 def test_an_old_manifest_is_of_a_binary_label(reigning: World):
