@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913 - a training is told where, when and why, and by whom
         adapters: lake, warehouse, registry and ledger.
         run: what started it, for the records.
         reason: why it was started.
-        who: who started it, for the ledger; None is the run itself.
+        who: who started it; None is the run itself.
         known_at: read the tables as they were at that moment, before later corrections; None is as they are now.
         progress: told the step, how many are done, and how many there are.
 
@@ -103,9 +103,7 @@ def run(  # noqa: PLR0913 - a training is told where, when and why, and by whom
         steps.done("profile")
         cost = meter.spent() | {"rows": sum(manifest["rows"].values())}
         open_run.metrics(cost, prefix=COST)
-    at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
-    report = manifest | {COST: cost}
-    _enter(case, adapters, Entry(case.name, at, "trained", who or run, reason, run, None, number, as_of, report))
+    _enter(case, as_of, adapters, manifest | {COST: cost}, version=number, by=_By(who or run, reason, run))
     adapters.registry.set_alias(case.name, CHALLENGER, number)
     steps.done("register")
     log.info("%s version %s: %s wins, holdout %s", case.name, number, outcome.winner.recipe.name, outcome.final.metrics)
@@ -352,10 +350,23 @@ def _link(case: UseCase, adapters: Adapters, open_run: TrainingRun, *, version: 
     adapters.registry.tag(case.name, version, {"profile": profile})
 
 
-def _enter(case: UseCase, adapters: Adapters, entry: Entry) -> None:
-    """Enter the training with its manifest and its cost, and write the version's first card."""
+@dataclass(frozen=True, slots=True)
+class _By:
+    """Who started a training, why, and in which run."""
+
+    who: str
+    reason: str
+    run: str
+
+
+def _enter(case: UseCase, as_of: date, adapters: Adapters, report: Json, *, version: str, by: _By) -> None:
+    """Enter the training with its manifest and its cost, at the end of the day `as_of`, and write the first card."""
+    at = datetime.combine(as_of + timedelta(days=1), time(), tzinfo=UTC)
+    entry = Entry(
+        case.name, at, "trained", by.who, by.reason, by.run, to_version=version, day=as_of, report=report
+    )  # fmt: skip
     adapters.ledger.add(entry)
-    carding.keep(case.name, str(entry.to_version), adapters, case=case)
+    carding.keep(case.name, version, adapters, case=case)
 
 
 def _json(data: Json) -> bytes:

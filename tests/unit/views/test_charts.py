@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 
 import pytest
@@ -76,11 +77,7 @@ def test_what_is_no_number_is_refused():
 def test_a_sparkline_stays_in_its_room(values):
     """Whatever the values; it has a point for each that is known."""
     path = spark(tuple(values), width=120, height=28)
-    points = [
-        tuple(map(float, part[1:].split())) if part[1:] else ()
-        for part in path.replace(" L", "|L").replace(" M", "|M").split("|")
-        if part
-    ]
+    points = [tuple(map(float, pair)) for pair in re.findall(r"[ML]([-\d.]+) ([-\d.]+)", path)]
 
     assert len(points) == sum(value is not None for value in values)
     assert all(0 <= x <= 120 and 0 <= y <= 28 for x, y in points)
