@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from perennial.catalog import declared_today
 from perennial.errors import AliasMovedError
 from perennial.incidents import OPENS_AS, Kind
 from perennial.io.entries import END, Action, Entry
@@ -141,9 +142,11 @@ def _open(found: Standing, adapters: Adapters, *, now: datetime, who: str, run: 
     opened: tuple[Action, ...] = ("incident opened",)
     known = adapters.ledger.history(found.case, actions=opened, limit=None)
     last = next((each.id for each in known if each.report.get("about") == ALIASES), 0)
+    declared = declared_today(found.case)
+    severity = declared.alerts.opens_as(KIND) if declared else OPENS_AS[KIND]
     entry = Entry(
         found.case, now, "incident opened", who, found.moved, run, found.champion, aliases.get(CHAMPION),
-        report={"about": ALIASES, "kind": KIND, "severity": OPENS_AS[KIND], "aliases": aliases},
+        report={"about": ALIASES, "kind": KIND, "severity": severity, "aliases": aliases},
     )  # fmt: skip
     # Two tasks may see the same incident; what it follows tells it from the one before.
     adapters.ledger.add(entry, once=f"aliases of {found.case} after incident {last}")

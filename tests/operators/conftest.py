@@ -127,6 +127,7 @@ def fake_world(monkeypatch: pytest.MonkeyPatch, case: UseCase, adapters: SimpleN
     """Put the case in place of the catalog's files and the fakes in place of the adapters."""
     catalog, module = ModuleType("perennial.catalog"), ModuleType("perennial.adapters")
     catalog.load_use_case = lambda name: case  # type: ignore[attr-defined]
+    catalog.declared_today = lambda name: case  # type: ignore[attr-defined]
     catalog.use_cases = lambda: (case,)  # type: ignore[attr-defined]
     catalog.names = lambda: (case.name,)  # type: ignore[attr-defined]
     catalog.broken_use_cases = dict  # type: ignore[attr-defined]

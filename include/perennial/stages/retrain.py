@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOKED_BACK = 90  # days with a finding
 LOST_AFTER = timedelta(days=1)  # a request that led to no training by then is not running any more
-STEPS: tuple[Action, ...] = ("retrain requested", "trained", "evaluated", "promoted", "rolled back")
+STEPS: tuple[Action, ...] = ("retrain requested", "trained", "evaluated", "refused", "promoted", "rolled back")
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +69,31 @@ def _history(case: UseCase, day: date, adapters: Adapters, *, now: datetime) -> 
     )
 
 
-def _in_vain(entries: list[Entry]) -> int:
+def _in_vain(entries: Sequence[Entry]) -> int:
     """Return how many requests, the newest ones, led to a training after which nothing was promoted.
 
-    A request counts once a later version was evaluated; entries are the newest first.
+    A request counts once a later version was evaluated and cannot be promoted any more: a gate held it back, somebody
+    refused it, or another version was evaluated after it. One that waits for its approval is not in vain yet. Entries
+    are the newest first.
     """
-    vain, evaluated = 0, False
+    vain, ended, refused, newer = 0, False, set(), False
     for entry in entries:
         if entry.action in {"promoted", "rolled back"}:
             return vain
+        if entry.action == "refused":
+            refused.add(entry.to_version)
         if entry.action == "evaluated":
-            evaluated = True
-        if entry.action == "retrain requested" and evaluated:
-            vain, evaluated = vain + 1, False
+            ended = ended or newer or _held_back(entry) or entry.to_version in refused
+            newer = True
+        if entry.action == "retrain requested" and ended:
+            vain, ended = vain + 1, False
     return vain
+
+
+def _held_back(evaluation: Entry) -> bool:
+    """Tell whether an enforced gate did not pass; an evaluation without gates could not be promoted."""
+    results = evaluation.report.get("results", [])
+    return not results or any(result["mode"] == "enforce" and not result["margin"] >= 0 for result in results)
 
 
 def _new_labels(case: UseCase, day: date, adapters: Adapters, *, since: date | None) -> int | None:

@@ -56,6 +56,19 @@ def test_an_alias_that_was_moved_by_hand_is_one_incident_and_scores_nothing(seco
     assert not second.adapters.lake.has_day("predictions/toy", second.today)
 
 
+@pytest.mark.parametrize(("declared", "severity"), [({}, "critical"), ({"aliases moved": "warning"}, "warning")])
+def test_moved_aliases_are_as_serious_as_the_use_case_says(second: World, monkeypatch, declared, severity):
+    """As every other kind of incident; one whose folder is gone has the usual severity."""
+    alerts = second.case.alerts.model_copy(update={"severity": declared})
+    known = second.case.model_copy(update={"alerts": alerts})
+    monkeypatch.setattr(projection, "declared_today", lambda name: known)
+    second.adapters.registry.set_alias("toy", "champion", "1")
+    watch(second)
+
+    (opened,) = (each for each in second.adapters.ledger.history("toy") if each.action == "incident opened")
+    assert opened.report["severity"] == severity
+
+
 def test_the_error_says_what_can_be_done(second: World):
     """Put it back, roll back, or go through the gates."""
     second.adapters.registry.set_alias("toy", "champion", "3")

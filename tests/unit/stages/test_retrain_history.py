@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -45,6 +46,34 @@ def test_requests_in_vain_are_counted_until_something_is_promoted(
 ):
     """One counts once its model was evaluated; trainings that nobody asked for do not."""
     enter(reigning, *actions)
+
+    assert _history(reigning.case, DAY, reigning.adapters, now=NOW).in_vain == in_vain
+
+
+PASSED = {"results": [{"mode": "enforce", "margin": 0.0}, {"mode": "dry_run", "margin": -1.0}]}
+HELD_BACK = {"results": [{"mode": "enforce", "margin": 0.1}, {"mode": "enforce", "margin": float("nan")}]}
+
+
+@pytest.mark.parametrize(
+    ("report", "then", "in_vain"),
+    [
+        (PASSED, (), 0),
+        (HELD_BACK, (), 1),
+        (PASSED, (("refused", "2"),), 1),
+        (PASSED, (("refused", "1"),), 0),
+        (PASSED, (("evaluated", "3"),), 1),
+        (PASSED, (("promoted", "2"),), 0),
+    ],
+)
+def test_a_training_that_waits_for_its_approval_is_not_in_vain(
+    reigning: World, report: dict, then: tuple[tuple[Action, str], ...], in_vain: int
+):
+    """Until a gate, a person or a later version has ended it; a rollback that was refused is about another one."""
+    enter(reigning, "retrain requested", "trained")
+    entry = Entry("toy", NOW, "evaluated", "airflow", "", "run 1", to_version="2", day=DAY, report=report)
+    reigning.adapters.ledger.add(entry)
+    for action, version in then:
+        reigning.adapters.ledger.add(replace(entry, action=action, to_version=version, report={}))
 
     assert _history(reigning.case, DAY, reigning.adapters, now=NOW).in_vain == in_vain
 
