@@ -1,7 +1,7 @@
 /* Draws each <figure class="chart"> from the data beside it (perennial/views/charts.py says what is in it). */
 "use strict";
 (() => {
-  const PANEL = 130, GAP = 44, LANE = 24, LEFT = 64, RIGHT = 24, HEAD = 30, ZOOM = 46;
+  const PANEL = 130, GAP = 44, LANE = 24, LEFT = 64, RIGHT = 24, HEAD = 30, ZOOM = 46, LEGEND = 22, NARROW = 620;
   const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const short = (value) => value === null || value === undefined || Number.isNaN(value) ? "" : Math.abs(value) >= 1000 ? value.toLocaleString("en", { maximumFractionDigits: 0 }) : String(Number(value.toPrecision(4)));
   const clear = (value) => value === undefined ? null : value;
@@ -39,34 +39,38 @@
     return [chart.axis === "number" ? short(first) : first, ...list.map((item) => `${item.seriesName}: ${typeof item.data.value[1] === "number" ? short(item.data.value[1]) : item.data.value[1]}${item.data.text ? `\n${wrapped(item.data.text)}` : ""}`)].join("\n");
   };
 
-  const option = (chart) => {
+  /* An axis shows the limit, however far the values are from it. */
+  const within = (panel) => panel.limit === null ? {} : { min: (seen) => seen.min <= panel.limit ? null : panel.limit, max: (seen) => seen.max >= panel.limit ? null : panel.limit };
+
+  const option = (chart, width) => {
+    const under = width < NARROW ? LEGEND : 0; // where there is no room beside the title, the legend goes below it
     const lanes = lanesOf(chart), isDay = chart.axis === "day", ink = tone("soft"), line = tone("line");
     const type = { day: "time", number: "value", name: "category" }[chart.axis];
     const names = chart.axis === "name" ? [...new Set(chart.panels.flatMap((panel) => panel.traces.flatMap((trace) => trace.x)))] : undefined;
     const grids = [], xs = [], ys = [], drawn = [], titles = [], legends = [];
-    let top = HEAD;
+    let top = HEAD + under;
     const days = isDay ? [...chart.panels.flatMap((panel) => panel.traces.flatMap((trace) => trace.x)), ...chart.marks.flatMap((mark) => [mark.day, mark.until || mark.day])].sort() : [];
     const across = chart.marks.filter((mark) => mark.lane === chart.across);
     const axis = (at, isLast) => ({ type, data: names, gridIndex: at, min: days[0], max: days.at(-1), minInterval: isDay ? 86400000 : undefined, scale: true, axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { show: isLast, color: ink, hideOverlap: true }, name: isLast ? chart.axis_title : "", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: ink } });
     chart.panels.forEach((panel, at) => {
       const isLast = at === chart.panels.length - 1 && !lanes.length;
       grids.push({ left: LEFT, right: RIGHT, top, height: PANEL });
-      titles.push({ text: panel.unit ? `${panel.title} (${panel.unit})` : panel.title, left: 0, top: top - 24, textStyle: { fontSize: 12, fontWeight: 600, color: tone("ink") } });
-      if (panel.traces.length > 1) legends.push({ data: panel.traces.map((trace) => trace.name), type: "scroll", right: 0, width: "62%", top: top - 27, textStyle: { color: ink, fontSize: 11 }, pageTextStyle: { color: ink }, icon: "roundRect", itemHeight: 6, itemWidth: 14, itemGap: 12, selectedMode: false });
+      titles.push({ text: panel.unit ? `${panel.title} (${panel.unit})` : panel.title, left: 0, top: top - 24 - under, textStyle: { fontSize: 12, fontWeight: 600, color: tone("ink") } });
+      if (panel.traces.length > 1) legends.push({ data: panel.traces.map((trace) => trace.name), type: "scroll", ...(under ? { left: 0 } : { right: 0, width: "62%" }), top: top - 27, textStyle: { color: ink, fontSize: 11 }, pageTextStyle: { color: ink }, icon: "roundRect", itemHeight: 6, itemWidth: 14, itemGap: 12, selectedMode: false });
       xs.push(axis(at, isLast));
-      ys.push({ type: "value", gridIndex: at, scale: panel.traces.every((trace) => trace.kind !== "bar"), splitNumber: 3, splitLine: { lineStyle: { color: line } }, axisLabel: { color: ink, formatter: short } });
+      ys.push({ type: "value", gridIndex: at, scale: panel.traces.every((trace) => trace.kind !== "bar"), ...within(panel), splitNumber: 3, splitLine: { lineStyle: { color: line } }, axisLabel: { color: ink, formatter: short } });
       panel.traces.forEach((trace, place) => drawn.push(...series(trace, at, panel, place === panel.traces.length - 1)));
       if (across.length) drawn.push({ type: "line", xAxisIndex: at, yAxisIndex: at, data: [], markLine: { silent: true, symbol: "none", animation: false, label: { show: false }, lineStyle: { color: tone("dim"), type: "dotted" }, data: across.map((mark) => ({ xAxis: mark.day })) } });
-      top += PANEL + GAP;
+      top += PANEL + GAP + under;
     });
     if (lanes.length) {
       const at = chart.panels.length, height = LANE * lanes.length;
-      grids.push({ left: LEFT + 46, right: RIGHT, top: top - 18, height });
+      grids.push({ left: LEFT + 46, right: RIGHT, top: top - 18 - under, height });
       for (const grid of grids) grid.left = LEFT + 46;
       xs.push(axis(at, true));
       ys.push({ type: "category", gridIndex: at, data: lanes, inverse: true, axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: true, lineStyle: { color: line } }, axisLabel: { color: ink } });
       drawn.push(...events(chart, at, lanes));
-      top += height + 10;
+      top += height + 10 - under;
     }
     return { height: top + (isDay ? ZOOM : 22), option: {
       animation: false, backgroundColor: "transparent", title: titles, grid: grids, xAxis: xs, yAxis: ys, series: drawn,
@@ -81,7 +85,7 @@
 
   const draw = (figure) => {
     const chart = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
-    const place = figure.querySelector(".canvas"), made = option(chart);
+    const place = figure.querySelector(".canvas"), made = option(chart, place.clientWidth);
     place.style.height = `${made.height}px`;
     const live = echarts.getInstanceByDom(place) || echarts.init(place, null, { renderer: "canvas" });
     live.setOption(made.option, true);
