@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +18,6 @@ from perennial.settings import CHECKOUT
 from perennial.verdicts import GateReport, GateResult
 
 TEMPLATE = "conversion"
-FEATURES = 40  # drift measures a day beside those that the Models page shows
 ENTRY_EVERY = 7  # days between two trainings, each with its evaluation and every fourth a promotion
 BATCH = 20_000
 SHOWN = (
@@ -36,11 +36,13 @@ class FleetWorld:
         cases: how many use cases.
         days: daily records of each.
         today: the day after the last of them.
+        features: drift measures a day beside those that the Models page shows.
     """
 
     cases: int
     days: int
     today: date
+    features: int = 40
 
     @property
     def names(self) -> list[str]:
@@ -61,12 +63,12 @@ class FleetWorld:
             spec.write_text(spec.read_text().replace(f"\nname: {TEMPLATE}\n", f"\nname: {name}\n"))
 
     def fill_lake(self, lake: Lake) -> None:
-        """Write a features table with every day, small, and copy it for the others."""
+        """Write a features table with every day, small, and link its files for the others."""
         rows = {self.first + timedelta(days=at): pa.table({"household_id": [1]}) for at in range(self.days)}
         first, *others = self.names
         lake.write_days(f"features/{first}", rows, metadata={"case": first, "run": "seed"})
         for name in others:
-            shutil.copytree(lake.root / "features" / first, lake.root / "features" / name)
+            shutil.copytree(lake.root / "features" / first, lake.root / "features" / name, copy_function=os.link)
 
     def fill_ledger(self, ledger: Ledger) -> int:
         """Write entries, daily records and measures; return how many measures."""
@@ -92,7 +94,9 @@ class FleetWorld:
 
     def _record(self, name: str) -> MonitorRecord:
         score = ColumnDrift("score", "stable", 0.02, 0.01, "wasserstein")
-        columns = tuple(ColumnDrift(f"feature_{at}", "stable", 0.02, 0.01, "wasserstein") for at in range(FEATURES))
+        columns = tuple(
+            ColumnDrift(f"feature_{at}", "stable", 0.02, 0.01, "wasserstein") for at in range(self.features)
+        )
         return MonitorRecord(
             name, self.today - timedelta(days=1), "1", "stable", "nothing to do", 0.0, score, columns,
             {}, None, None, opens_alert=False, report=None,
@@ -110,7 +114,7 @@ class FleetWorld:
     def _measure(self, connection: sa.Connection) -> int:
         """Append every day's measures: of one use case row by row, of the others by copying those."""
         first, *others = self.names
-        told = [*SHOWN, *(("inputs", f"feature_{at}", "psi", 0.02) for at in range(FEATURES))]
+        told = [*SHOWN, *(("inputs", f"feature_{at}", "psi", 0.02) for at in range(self.features))]
         rows = [
             {
                 "case": first, "at": self._at(day), "day": day, "about": about, "name": name, "measure": measure,

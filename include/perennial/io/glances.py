@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -28,6 +28,15 @@ class Finding:
     model_version: str
 
 
+class Point(NamedTuple):
+    """A metric on matured labels on one day, with its interval where it has one."""
+
+    day: date
+    value: float | None
+    low: float | None
+    high: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
     """The newest of each use case, by its name; a use case without one is not in the mapping.
@@ -38,7 +47,8 @@ class Glance:
         survived: the newest ends of probations that found nothing.
         metrics: the champion's evaluation: a mapping of figures for `challenger`, `champion` and each baseline.
         findings: the newest day's verdict.
-        measured: of the last days the metric, its estimate and the money, oldest day first.
+        lines: the metrics of the last days on matured labels, by use case and metric, oldest day first.
+        told: the estimates and the money of the newest day that has them.
     """
 
     cases: tuple[str, ...] = ()
@@ -46,7 +56,8 @@ class Glance:
     survived: Mapping[str, Entry] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     findings: Mapping[str, Finding] = field(default_factory=dict)
-    measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
+    lines: Mapping[tuple[str, str], tuple[Point, ...]] = field(default_factory=dict)
+    told: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
 
     def latest_promotion(self, case: str) -> Entry | None:
         """Return the entry that made a champion, as the ledger would."""
@@ -77,7 +88,8 @@ def glance(ledger: Ledger, *, today: date, names: Collection[str]) -> Glance:
             survived=_newest(connection, ("probation survived",)),
             metrics=dict(_metrics(connection, crownings)),
             findings=_findings(connection),
-            measured=_measured(connection, today, names),
+            lines=_lines(connection, today, names),
+            told=_told(connection, today, names),
         )
 
 
@@ -115,19 +127,34 @@ def _findings(connection: sa.Connection) -> dict[str, Finding]:
     return {case: Finding(day, verdict, version) for case, day, verdict, version in rows}
 
 
-def _measured(connection: sa.Connection, today: date, names: Collection[str]) -> dict[str, tuple[Measured, ...]]:
-    """Return the measures of each use case; a day that was looked at again has its newest ones."""
-    line, newest_days = (today - timedelta(days=days) for days in (LINE_DAYS, NEWEST_DAYS))
-    lines = sa.and_(measures.c.about == "performance", measures.c.day >= line)
-    told = sa.and_(measures.c.about.in_(("estimate", "value")), measures.c.day >= newest_days)
+def _lines(connection: sa.Connection, today: date, names: Collection[str]) -> dict[tuple[str, str], tuple[Point, ...]]:
+    """Return the values of each day; of a day that was looked at again the newest. Plain rows: there are thousands."""
+    columns = measures.c
     query = (
-        sa.select(measures).where(sa.or_(lines, told), measures.c.name.in_(names))
-        .order_by(measures.c.case, measures.c.day, measures.c.at, measures.c.id)
+        sa.select(columns.case, columns.name, columns.day, columns.value, columns.low, columns.high)
+        .where(
+            columns.about == "performance", columns.measure == "value", columns.name.in_(names),
+            columns.day >= today - timedelta(days=LINE_DAYS),
+        )
+        .order_by(columns.case, columns.name, columns.day, columns.at, columns.id)
     )  # fmt: skip
-    newest: dict[tuple[Any, ...], sa.RowMapping] = {}
-    for row in connection.execute(query).mappings():
-        newest[row["case"], row["day"], row["about"], row["name"], row["measure"]] = row
-    found: dict[str, list[sa.RowMapping]] = defaultdict(list)
-    for (case, *_), row in newest.items():
-        found[case].append(row)
-    return {case: read(rows) for case, rows in found.items()}
+    found: dict[tuple[str, str], dict[date, Point]] = defaultdict(dict)
+    for case, name, *point in connection.execute(query).all():
+        found[case, name][point[0]] = Point(*point)
+    return {key: tuple(points.values()) for key, points in found.items()}
+
+
+def _told(connection: sa.Connection, today: date, names: Collection[str]) -> dict[str, tuple[Measured, ...]]:
+    """Return the estimates and the money of the newest day on which their value is known."""
+    columns, least = measures.c, today - timedelta(days=NEWEST_DAYS)
+    mine = (columns.about.in_(("estimate", "value")), columns.name.in_(names), columns.day >= least)
+    key = (columns.case, columns.about, columns.name, columns.measure)
+    newest = (
+        sa.select(*key, sa.func.max(columns.day).label("day")).where(*mine, columns.value.is_not(None)).group_by(*key)
+    ).subquery()
+    same = sa.and_(*(newest.c[each.name] == each for each in (*key, columns.day)))
+    query = sa.select(measures).join(newest, same).where(*mine).order_by(columns.at, columns.id)
+    rows: dict[str, dict[tuple[str, str, str], sa.RowMapping]] = defaultdict(dict)
+    for row in connection.execute(query).mappings().all():
+        rows[row["case"]][row["about"], row["name"], row["measure"]] = row
+    return {case: read(list(each.values())) for case, each in rows.items()}

@@ -27,7 +27,7 @@ from typing import Literal, Protocol
 from perennial import probations
 from perennial.errors import LakeError, LedgerError, RegistryError, SpecError
 from perennial.incidents import Incident
-from perennial.io.glances import LINE_DAYS, Glance
+from perennial.io.glances import Glance, Point
 from perennial.io.measures import Measured
 from perennial.records import Record
 from perennial.spec import METRICS, BaselineGate, UseCase
@@ -48,6 +48,7 @@ TONES: Mapping[State, Tone] = {
     "not known": "warn", "healthy": "good",
 }  # fmt: skip
 STALE_DAYS = 2  # a day is built in the night after it, so yesterday's is one day old
+POINTS = 45  # of a sparkline: it is 120 pixels wide
 MONEY = ("expected_profit", "return_on_ad_spend")
 
 
@@ -331,13 +332,12 @@ class _Asking:
         figures = self.seen.metrics.get(name, {})
         baseline = figures.get(_baseline(figures, case) or "", {}).get(metric)
         shared = {"metric": metric, "limit": bound, "baseline": baseline, "more_is_better": METRICS[metric]}
-        measured = self._of(name, "performance", metric)
-        known = [each for each in measured if each.measure.value is not None]
-        lines = _lines(measured)
+        line = self.seen.lines.get((name, metric), ())
+        known = [point for point in line if point.value is not None]
         if known:
-            newest = known[-1]
-            return Headline(value=newest.measure.value, low=newest.measure.low, high=newest.measure.high,
-                            source="matured labels", day=newest.day, **shared, **lines)  # type: ignore[arg-type]  # fmt: skip
+            day, value, low, high = known[-1]
+            drawn = _paths(line)
+            return Headline(value=value, low=low, high=high, source="matured labels", day=day, **drawn, **shared)  # type: ignore[arg-type]
         estimates = [each for each in self._of(name, "estimate", metric) if each.measure.value is not None]
         if estimates:
             newest = estimates[-1]
@@ -348,7 +348,7 @@ class _Asking:
     def _of(self, name: str, about: str, what: str) -> list[Measured]:
         same = (about, what)
         return [
-            each for each in self.seen.measured.get(name, ())
+            each for each in self.seen.told.get(name, ())
             if (each.measure.about, each.measure.name) == same
         ]  # fmt: skip
 
@@ -382,11 +382,11 @@ class _Shown:
     version: str | None
 
 
-def _lines(measured: Sequence[Measured]) -> dict[str, str]:
-    """Return the paths of a sparkline, the newest `LINE_DAYS` days of it."""
-    shown = measured[-LINE_DAYS:]
-    values = tuple(each.measure.value for each in shown)
-    low, high = tuple(each.measure.low for each in shown), tuple(each.measure.high for each in shown)
+def _paths(line: Sequence[Point]) -> dict[str, str]:
+    """Return the paths of a sparkline: at most `POINTS` of its points, the newest among them."""
+    step = -(-len(line) // POINTS)
+    shown = line[::-step][::-1]
+    values, low, high = (tuple(getattr(point, what) for point in shown) for what in ("value", "low", "high"))
     return {"line": spark(values, among=(*low, *high)), "area": band(low, high, among=values)}
 
 

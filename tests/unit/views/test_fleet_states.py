@@ -88,8 +88,8 @@ def test_a_day_that_was_looked_at_again_has_its_newest_figures(ledger: Ledger):
     for at, value in ((AT, 0.7), (AT + timedelta(hours=1), 0.6)):
         ledger.add_monitor(record("toy", TODAY, Measure("performance", "roc_auc", "value", value)), at=at, run="r")
 
-    (found,) = glance(ledger, today=TODAY, names=NAMES).measured["toy"]
-    assert found.measure.value == 0.6
+    (found,) = glance(ledger, today=TODAY, names=NAMES).lines["toy", "roc_auc"]
+    assert found.value == 0.6
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,26 @@ def test_only_what_is_shown_is_read(ledger: Ledger, about: str, ago: int, is_rea
     measure = Measure(about, "roc_auc", "value", 0.8)  # type: ignore[arg-type]
     ledger.add_monitor(record("toy", TODAY - timedelta(days=ago), measure), at=AT, run="r")
 
-    assert ("toy" in glance(ledger, today=TODAY, names=NAMES).measured) is is_read
+    seen = glance(ledger, today=TODAY, names=NAMES)
+    assert (bool(seen.lines) or bool(seen.told)) is is_read
 
 
 def test_another_figure_is_not_read(ledger: Ledger):
     """Such as the log loss beside the metric that is shown."""
     ledger.add_monitor(record("toy", TODAY, Measure("performance", "log_loss", "value", 0.4)), at=AT, run="r")
 
-    assert glance(ledger, today=TODAY, names=NAMES).measured == {}
+    seen = glance(ledger, today=TODAY, names=NAMES)
+    assert (seen.lines, seen.told) == ({}, {})
+
+
+def test_the_newest_day_with_a_value_is_told(ledger: Ledger):
+    """A day on which money is not known does not hide the one before; of a day the newest look counts."""
+    for ago, at, value in ((2, AT, 1.0), (1, AT, 2.0), (1, AT + timedelta(hours=1), 3.0), (0, AT, None)):
+        measure = Measure("value", "expected_profit", "realised", value)
+        ledger.add_monitor(record("toy", TODAY - timedelta(days=ago), measure), at=at, run="r")
+
+    (found,) = glance(ledger, today=TODAY, names=NAMES).told["toy"]
+    assert (found.day, found.measure.value) == (TODAY - timedelta(days=1), 3.0)
 
 
 def test_an_empty_ledger_has_nothing_to_show(ledger: Ledger):
