@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -21,6 +22,18 @@ from deltalake.transaction import AddAction
 
 from perennial.io.datafiles import DataFile
 from perennial.io.partitions import DAY, SPAN
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """When the content of a day was written, and by which run: the first time and the last; a run may be unknown."""
+
+    first: datetime
+    first_run: str
+    last: datetime
+    last_run: str
+    times: int
+
 
 FEW_DAYS = 3  # up to so many, asking for each day's transaction is faster than one walk over all commits
 
@@ -76,6 +89,27 @@ def revisions(delta: DeltaTable | None, days: Iterable[date]) -> dict[date, int]
         return {day: delta.transaction_version(_marker(day)) or 0 for day in asked}
     counted = Counter(day for written in named for day in written.split(","))
     return {day: counted[day.isoformat()] for day in asked}
+
+
+def written(delta: DeltaTable | None) -> dict[date, Written]:
+    """Return when each day was written, from what the commits say about themselves; one walk over the log."""
+    found: dict[date, Written] = {}
+    for commit in reversed([] if delta is None else _history(delta)):
+        at = datetime.fromtimestamp(int(str(commit["timestamp"])) / 1000, UTC)
+        run = str(commit.get("run", ""))
+        for day in _named(str(commit.get(DAY, ""))):
+            known = found.get(day)
+            found[day] = Written(known.first if known else at, known.first_run if known else run, at, run,
+                                 (known.times if known else 0) + 1)  # fmt: skip
+    return found
+
+
+def _named(text: str) -> Iterator[date]:
+    """Yield the days that a commit names: each by itself, or in an earlier release the first and the last of a span."""
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition(SPAN)
+        start, end = date.fromisoformat(first), date.fromisoformat(last or first)
+        yield from (start + timedelta(days=offset) for offset in range((end - start).days + 1))
 
 
 def _marker(day: date) -> str:

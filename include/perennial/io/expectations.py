@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,17 +25,9 @@ import pyarrow.parquet as pq
 from perennial.errors import DataError, SpecError
 from perennial.io.aggregates import Aggregates, Found
 from perennial.io.checks import Check, Expectation, compiled, families
+from perennial.io.datadocs import offline
 from perennial.io.rowconditions import NotCoveredError
-
-# Data Docs link style sheets and scripts of public hosts; the page must be readable without a network.
-EXTERNAL = re.compile(
-    r"<link[^>]*https?://[^>]*>|<script[^>]*https?://[^>]*>\s*</script>|<img[^>]*https?://[^>]*>|<footer.*?</footer>",
-    re.DOTALL,
-)
-STYLE = """<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color-scheme:light dark}
-table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #8886;padding:.3rem .6rem;text-align:left}
-ul{list-style:none;padding:0}.d-none,nav,.modal,button,input{display:none}</style>"""
-
+from perennial.io.validations import place_of
 
 MARK = "position in the suite"
 
@@ -142,12 +133,12 @@ class Expectations:
 
     def keep(self, validation: Validation, *, case: str, source: str, day: date) -> str:
         """Write a validation's result and page; return the page's path below the pages folder."""
-        folder = self.pages / "validation" / case / source
-        folder.mkdir(parents=True, exist_ok=True)
+        place = self.pages / place_of(case, source, day)
+        place.parent.mkdir(parents=True, exist_ok=True)
         result = _great_result(validation.outcome)
-        (folder / f"{day}.json").write_text(json.dumps(_stripped(result), default=str), "utf-8")
-        (folder / f"{day}.html").write_text(_page(result), "utf-8")
-        return f"validation/{case}/{source}/{day}.html"
+        place.with_suffix(".json").write_text(json.dumps(_stripped(result), default=str), "utf-8")
+        place.with_suffix(".html").write_text(_page(result, title=f"Checks of {source}, {day}"), "utf-8")
+        return f"{place_of(case, source, day)}.html"
 
     def _divided(self, suite: Sequence[Expectation], schema: pa.Schema) -> tuple[dict[int, Check], list[int]]:
         """Return the checks that run as SQL, by position in the suite, and the positions of the others."""
@@ -322,8 +313,7 @@ def _view() -> Any:
     return DefaultJinjaPageView()  # compiles its templates once in a process
 
 
-def _page(result: Any) -> str:
+def _page(result: Any, *, title: str) -> str:
     from great_expectations.render.renderer import ValidationResultsPageRenderer
 
-    page: str = _view().render(ValidationResultsPageRenderer().render(result))
-    return EXTERNAL.sub("", page).replace("</head>", f"{STYLE}</head>")
+    return offline(_view().render(ValidationResultsPageRenderer().render(result)), title=title)

@@ -25,11 +25,11 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from perennial.errors import LakeError
 from perennial.io import datafiles
-from perennial.io.commits import replace_days, revisions
+from perennial.io.commits import Written, replace_days, revisions, written
 from perennial.io.partitions import DAY, as_stored, by_day, same_rows, schema_of, span, with_day
 from perennial.records import Commit, Window
 
-__all__ = ["DAY", "GONE", "Held", "Lake"]
+__all__ = ["DAY", "GONE", "Held", "Lake", "Written", "reading"]
 
 DayFilter = tuple[str, str, str | list[str]]
 GONE = "gone"  # stands where the digest of a file would
@@ -155,6 +155,10 @@ class Lake:
     def revisions(self, table: str, days: Sequence[date], *, version: int | None = None) -> dict[date, int]:
         """Return how often the content of each of `days` was written or changed; 0 where it never was."""
         return revisions(self._open(table, version=version), days)
+
+    def written(self, table: str) -> dict[date, Written]:
+        """Return when each day was written, first and last; one that was never written is not named."""
+        return written(self._open(table))
 
     def held(self, table: str, *, version: int | None = None) -> dict[date, Held]:
         """Return rows and bytes of each day that holds rows, from the table's log alone."""
@@ -355,6 +359,18 @@ def _digest(path: Path) -> str:
 
 def _paths(delta: DeltaTable) -> list[str]:
     return [str(path) for path in pa.table(delta.get_add_actions(flatten=True)).column("path").to_pylist()]
+
+
+@contextmanager
+def reading(table: str) -> Iterator[None]:
+    """Turn whatever keeps a table from being read into a LakeError."""
+    try:
+        yield
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise LakeError(
+            f"Table {table!r} of the lake cannot be read: {str(error).splitlines()[0][:300]} See that its folder and "
+            "files are there and may be read."
+        ) from error
 
 
 @contextmanager

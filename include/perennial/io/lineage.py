@@ -40,6 +40,34 @@ def definition(case: UseCase) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """The days of a source that a snapshot was built from, `first` and those that follow, with their revisions.
+
+    Attributes:
+        source: its name.
+        version: of its table when the snapshot was built; None where that was not kept.
+        first: first of the days.
+        then: their revisions when the snapshot was built.
+        now: their revisions now; empty where other days would be read now.
+    """
+
+    source: str
+    version: int | None
+    first: date
+    then: tuple[int, ...]
+    now: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What a snapshot was built from, and what it would be built from now."""
+
+    definition: str
+    definition_now: str
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """Writes and compares what derived days were made from."""
 
@@ -68,6 +96,19 @@ class Lineage:
             return tuple(DayState(day, "missing", "never built") for day in days)
         kept, known = self._kept(case.features_lineage, days), _Revisions(self.lake, case, days, None)
         return tuple(_features_state(day, built[day], kept.get(day), known) for day in days)
+
+    def behind(self, case: UseCase, day: date) -> Behind | None:
+        """Return what the snapshot of a day was built from; None where that was not kept."""
+        rows = self.lake.read_or_empty(case.features_lineage, Window.of_day(day), columns=["day", INPUTS]).to_pylist()
+        if not rows:
+            return None
+        then, now = json.loads(rows[0][INPUTS]), _Revisions(self.lake, case, [day], None).inputs(day)
+        versions = self._versions(case, day)
+        reads = tuple(
+            _read(name, seen, now["sources"].get(name), versions.get(case.raw_table(name)))
+            for name, seen in then["sources"].items()
+        )
+        return Behind(then["definition"], now["definition"], reads)
 
     def built_from(
         self, case: UseCase, days: Sequence[date], *, pins: Pins, known_at: datetime | None = None
@@ -102,6 +143,13 @@ class Lineage:
         then = self.lake.revisions(case.features_table, days, version=since)
         now = self.lake.revisions(case.features_table, days)
         return tuple(day for day in days if then[day] != now[day])
+
+    def _versions(self, case: UseCase, day: date) -> dict[str, int]:
+        """Return the versions of the sources at which a day was built; an entry of an earlier release has none."""
+        if VERSIONS not in self.lake.dataset(case.features_lineage).schema.names:
+            return {}
+        rows = self.lake.read(case.features_lineage, Window.of_day(day), columns=[VERSIONS]).to_pylist()
+        return dict(json.loads(rows[0][VERSIONS] or "{}")) if rows else {}
 
     def _kept(self, table: str, days: Sequence[date]) -> dict[date, dict[str, Any]]:
         window = Window(min(days), max(days) + timedelta(days=1))
@@ -168,6 +216,12 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
             if changed:
                 more = f" and {len(changed) - 1} more days" if len(changed) > 1 else ""
                 yield f"{name} of {changed[0]}{more} changed"
+
+
+def _read(name: str, then: Mapping[str, Any], now: Mapping[str, Any] | None, version: int | None) -> Read:
+    same = now is not None and now["first"] == then["first"] and len(now["revisions"]) == len(then["revisions"])
+    seen = tuple(now["revisions"]) if now is not None and same else ()
+    return Read(name, version, date.fromisoformat(then["first"]), tuple(then["revisions"]), seen)
 
 
 def _predictions_state(day: date, revision: int, kept: Mapping[str, Any] | None, snapshot: int) -> DayState:
