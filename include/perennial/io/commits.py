@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -26,13 +26,17 @@ from perennial.io.partitions import DAY, SPAN
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """When the content of a day was written, and by which run: the first time and the last; a run may be unknown."""
+    """When the content of a day was written, and by which run: the first time and the last; a run may be unknown.
+
+    `version` is that of the table which the last time made.
+    """
 
     first: datetime
     first_run: str
     last: datetime
     last_run: str
     times: int
+    version: int
 
 
 FEW_DAYS = 3  # up to so many, asking for each day's transaction is faster than one walk over all commits
@@ -94,13 +98,12 @@ def revisions(delta: DeltaTable | None, days: Iterable[date]) -> dict[date, int]
 def written(delta: DeltaTable | None) -> dict[date, Written]:
     """Return when each day was written, from what the commits say about themselves; one walk over the log."""
     found: dict[date, Written] = {}
-    for commit in reversed([] if delta is None else _history(delta)):
+    for version, commit in enumerate(reversed([] if delta is None else _history(delta))):
         at = datetime.fromtimestamp(int(str(commit["timestamp"])) / 1000, UTC)
         run = str(commit.get("run", ""))
         for day in _named(str(commit.get(DAY, ""))):
-            known = found.get(day)
-            found[day] = Written(known.first if known else at, known.first_run if known else run, at, run,
-                                 (known.times if known else 0) + 1)  # fmt: skip
+            known = found.get(day) or Written(at, run, at, run, 0, version)
+            found[day] = replace(known, last=at, last_run=run, times=known.times + 1, version=version)
     return found
 
 

@@ -60,11 +60,15 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What a snapshot was built from, and what it would be built from now."""
+    """What a snapshot was built from, and what it would be built from now.
 
-    definition: str
+    `definition` is None, and `reads` is empty, where it is not known what it was built from.
+    """
+
+    state: DayState
+    definition: str | None
     definition_now: str
-    reads: tuple[Read, ...]
+    reads: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +101,23 @@ class Lineage:
         kept, known = self._kept(case.features_lineage, days), _Revisions(self.lake, case, days, None)
         return tuple(_features_state(day, built[day], kept.get(day), known) for day in days)
 
-    def behind(self, case: UseCase, day: date) -> Behind | None:
-        """Return what the snapshot of a day was built from; None where that was not kept."""
-        rows = self.lake.read_or_empty(case.features_lineage, Window.of_day(day), columns=["day", INPUTS]).to_pylist()
-        if not rows:
-            return None
-        then, now = json.loads(rows[0][INPUTS]), _Revisions(self.lake, case, [day], None).inputs(day)
-        versions = self._versions(case, day)
+    def behind(self, case: UseCase, day: date) -> Behind:
+        """Return whether a day has its snapshot, and what that was built from."""
+        revision = self.lake.revisions(case.features_table, [day])[day]
+        table, known = case.features_lineage, _Revisions(self.lake, case, [day], None)
+        there = self.lake.version(table) is not None
+        rows = self.lake.read(table, Window.of_day(day)).to_pylist() if there else []
+        then = json.loads(rows[0][INPUTS]) if rows else None
+        state, now = _features_state(day, revision, then, known), known.inputs(day)
+        if then is None:
+            return Behind(state, None, now["definition"])
+        # An entry of an earlier release has no versions.
+        versions = json.loads(rows[0].get(VERSIONS) or "{}")
         reads = tuple(
             _read(name, seen, now["sources"].get(name), versions.get(case.raw_table(name)))
             for name, seen in then["sources"].items()
         )
-        return Behind(then["definition"], now["definition"], reads)
+        return Behind(state, then["definition"], now["definition"], reads)
 
     def built_from(
         self, case: UseCase, days: Sequence[date], *, pins: Pins, known_at: datetime | None = None
@@ -143,13 +152,6 @@ class Lineage:
         then = self.lake.revisions(case.features_table, days, version=since)
         now = self.lake.revisions(case.features_table, days)
         return tuple(day for day in days if then[day] != now[day])
-
-    def _versions(self, case: UseCase, day: date) -> dict[str, int]:
-        """Return the versions of the sources at which a day was built; an entry of an earlier release has none."""
-        if VERSIONS not in self.lake.dataset(case.features_lineage).schema.names:
-            return {}
-        rows = self.lake.read(case.features_lineage, Window.of_day(day), columns=[VERSIONS]).to_pylist()
-        return dict(json.loads(rows[0][VERSIONS] or "{}")) if rows else {}
 
     def _kept(self, table: str, days: Sequence[date]) -> dict[date, dict[str, Any]]:
         window = Window(min(days), max(days) + timedelta(days=1))
@@ -214,7 +216,8 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
             pairs = enumerate(zip(before["revisions"], seen["revisions"], strict=True))
             changed = [first + timedelta(days=at) for at, (old, new) in pairs if old != new]
             if changed:
-                more = f" and {len(changed) - 1} more days" if len(changed) > 1 else ""
+                others = len(changed) - 1
+                more = f" and {others} more {'day' if others == 1 else 'days'}" if others else ""
                 yield f"{name} of {changed[0]}{more} changed"
 
 

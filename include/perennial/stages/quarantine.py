@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -92,22 +93,22 @@ def listed(case: UseCase, adapters: Adapters, chosen: Chosen | None = None) -> t
 
 def shown(case: UseCase, adapters: Adapters, chosen: Chosen, *, limit: int = 100) -> list[Json]:
     """Return refused rows whole: id, source, day, reasons, version of the suite, run, and what the source said."""
-    found: list[Json] = []
+    return list(islice(_told(case, adapters, chosen), limit))
+
+
+def _told(case: UseCase, adapters: Adapters, chosen: Chosen) -> Iterator[Json]:
     for source in _sources(case, chosen):
         for row in _refused(case, source, adapters, chosen):
             content = {name: value for name, value in lake_rows.content(row).items() if name != PAYLOAD}
-            found.append(
-                {
-                    "id": lake_rows.row_id(row),
-                    "source": source.name,
-                    "day": row["day"].isoformat(),
-                    "reasons": json.loads(row[REASONS]),
-                    "suite": row[SUITE],
-                    "run": row[RUN],
-                    "row": plain(content) if row[PAYLOAD] is None else row[PAYLOAD],
-                }
-            )
-    return found[:limit]
+            yield {
+                "id": lake_rows.row_id(row),
+                "source": source.name,
+                "day": row["day"].isoformat(),
+                "reasons": json.loads(row[REASONS]),
+                "suite": row[SUITE],
+                "run": row[RUN],
+                "row": plain(content) if row[PAYLOAD] is None else row[PAYLOAD],
+            }
 
 
 def redrive(case: UseCase, adapters: Adapters, chosen: Chosen, decision: Decision) -> tuple[RedriveRecord, ...]:
@@ -238,18 +239,20 @@ def _sources(case: UseCase, chosen: Chosen) -> Sequence[Source]:
     return [case.source(chosen.source)]
 
 
-def _refused(case: UseCase, source: Source, adapters: Adapters, chosen: Chosen) -> list[dict[str, Any]]:
+def _refused(case: UseCase, source: Source, adapters: Adapters, chosen: Chosen) -> Iterator[dict[str, Any]]:
+    """Yield the rows that are meant; who stops early has read little more than that."""
     table = case.raw_table(source.name)
     if adapters.lake.version(table) is None:
-        return []
-    dataset = adapters.lake.dataset(table)
-    if PLACE not in dataset.schema.names:
-        return []  # written before rows had places
-    wanted = pc.field(PLACE) == QUARANTINE
+        return
     window = chosen.days or FOREVER
+    days = [("day", ">=", str(window.start)), ("day", "<", str(window.end))]
+    dataset = adapters.lake.dataset(table, only=days)
+    if PLACE not in dataset.schema.names:
+        return  # written before rows had places
+    wanted = pc.field(PLACE) == QUARANTINE
     wanted &= (pc.field("day") >= window.start) & (pc.field("day") < window.end)
-    rows = dataset.to_table(filter=wanted).to_pylist()
-    return [row for row in rows if chosen.means(row)]
+    for batch in dataset.to_batches(filter=wanted):
+        yield from (row for row in batch.to_pylist() if chosen.means(row))
 
 
 def _can_pass(source: Source, row: Mapping[str, Any]) -> bool:

@@ -5,7 +5,8 @@ A run is started over Airflow's own REST API with the reader's login: Airflow de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -105,6 +106,24 @@ def day_of_run(dag_id: str, run_id: str) -> date | None:
         return date.fromisoformat(key or "")
     except ValueError:
         return None
+
+
+def dags_of_runs(case: str, run_ids: Collection[str]) -> dict[str, str]:
+    """Return which of a use case's DAGs each run is of; one that is not known, or not for sure, is left out."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    of_case = DagRun.dag_id.startswith(dag_of(case, ""), autoescape=True)
+    try:
+        with create_session() as session:
+            query = select(DagRun.run_id, DagRun.dag_id).where(DagRun.run_id.in_(run_ids), of_case)
+            found = [(str(run_id), str(dag_id)) for run_id, dag_id in session.execute(query)]
+    except SQLAlchemyError:
+        return {}
+    counted = Counter(run_id for run_id, _ in found)
+    return {run_id: dag_id for run_id, dag_id in found if counted[run_id] == 1}
 
 
 def start(
