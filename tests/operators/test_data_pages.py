@@ -81,7 +81,8 @@ def keep_profile(world: ShopDays) -> None:
     column = {
         "name": HOSTILE, "kind": "text", "missing": 0, "infinite": 0, "distinct": 1, "least": HOSTILE,
         "greatest": HOSTILE, "mean": None, "deviation": None, "quantiles": {}, "histogram": None,
-        "top": [[HOSTILE, 3]], "label": None, "by_day": [{"day": "2026-01-01", "rows": 3, "missing": 0.0, "mean": None, "top": 1.0}],
+        "top": [[HOSTILE, 3]], "label": None,
+        "by_day": [{"day": "2026-01-01", "rows": 3, "missing": 0.0, "mean": None, "top": 1.0}],
     }  # fmt: skip
     table = {"name": "features", "rows": 3, "days": 1, "sampled": 3, "columns": [column], "correlations": []}
     record = {
