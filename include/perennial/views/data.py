@@ -90,7 +90,7 @@ def run(case: UseCase, adapters: Adapters, *, now: datetime, until: date | None 
     known = _known(case, adapters, window, sources, tables=tables)
     days = calendar.judged(case, window.days(), known, now=now)
     newest = max(known.written, default=None)
-    oldest = min([*known.written, *(min(each.published) for each in sources if each.published)], default=None)
+    oldest = min([*known.written, *(each.oldest for each in sources if each.oldest)], default=None)
     return DataView(
         case=case.name,
         at=now,

@@ -38,7 +38,8 @@ class SourceDays(Record):
     Attributes:
         name: its name.
         reference: whether it is a snapshot as a whole, of which each day sees the newest.
-        newest: its newest ingested day, in the window or not; None where there is none.
+        oldest: its first ingested day, in the window or not; None where there is none.
+        newest: its newest one.
         ingested: how many days of the window were ingested.
         absent: how many of them should have been by now and never were.
         stretches: the window from end to end.
@@ -49,6 +50,7 @@ class SourceDays(Record):
 
     name: str
     reference: bool
+    oldest: date | None
     newest: date | None
     ingested: int
     absent: int
@@ -110,6 +112,7 @@ def of(
     found = SourceDays(
         name=source.name,
         reference=source.is_reference,
+        oldest=min((day for day in written if day != STRAYS), default=None),
         newest=max((day for day in written if day != STRAYS), default=None),
         ingested=sum(day in written for day in days),
         absent=sum(day in expected and day not in written for day in days),
