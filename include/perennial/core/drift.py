@@ -201,12 +201,17 @@ def psi(reference: Sequence[int], current: Sequence[int]) -> float:
 
 def psis(reference: NDArray[Any], current: NDArray[Any]) -> FloatArray:
     """Return the PSI of many pairs of counts at once: bins lie along the last axis, the others are broadcast."""
+    return np.asarray(psi_terms(reference, current).sum(axis=-1), dtype=np.float64)
+
+
+def psi_terms(reference: NDArray[Any], current: NDArray[Any]) -> FloatArray:
+    """Return what each bin adds to the PSI of the counts, never negative; bins lie along the last axis."""
     seen = (reference > 0) | (current > 0)
     half = seen.sum(axis=-1, keepdims=True) / 2
     rows = [side.sum(axis=-1, keepdims=True) for side in (reference, current)]
     p, q = ((side + 0.5) / (of + np.maximum(half, 0.5)) for side, of in zip((reference, current), rows, strict=True))
-    terms = np.where(seen & (rows[0] > 0) & (rows[1] > 0), (q - p) * np.log(q / p), 0.0)
-    return np.asarray(terms.sum(axis=-1), dtype=np.float64)
+    known = seen & (rows[0] > 0) & (rows[1] > 0)
+    return np.asarray(np.where(known, (q - p) * np.log(q / p), 0.0), dtype=np.float64)
 
 
 def judge(

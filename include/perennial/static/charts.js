@@ -13,12 +13,25 @@
     return [{ ...same, name: trace.name, data: low }, { ...same, name: trace.name, data: wide, areaStyle: { color: tone(trace.tone), opacity: 0.16 } }];
   };
 
+  /* Points whose texts are single words, such as features, are named beside them: the outermost first, as far as there is room. */
+  const named = (trace, panel) => {
+    const points = panel.traces.filter((each) => each.kind === "points").flatMap((each) => each.x.map((x, i) => ({ x, y: each.y[i], text: each.texts[i] || "" })));
+    if (trace.kind !== "points" || points.some((point) => !/^\S{1,40}$/.test(point.text))) return {};
+    const wide = Math.max(...points.map((point) => point.x)) || 1, high = Math.max(...points.map((point) => point.y)) || 1, shown = [];
+    for (const point of points.sort((a, b) => b.x / wide + b.y / high - a.x / wide - a.y / high)) {
+      if (!shown.some((other) => Math.abs(other.x - point.x) < Math.max(0.17, 160 / innerWidth) * wide && Math.abs(other.y - point.y) < 0.12 * high)) shown.push(point);
+    }
+    const kept = new Set(shown.map((point) => point.text));
+    return { label: { show: true, distance: 6, fontSize: 11, color: tone("soft"), formatter: (item) => kept.has(item.data.text) ? item.data.text : "" } };
+  };
+
   const series = (trace, at, panel, isLast) => {
     const kind = { line: "line", bar: "bar", points: "scatter" }[trace.kind];
-    const data = trace.x.map((x, i) => ({ value: [x, clear(trace.y[i])], text: trace.texts[i] || "" }));
+    const far = trace.kind === "points" ? 0.75 * Math.max(...panel.traces.flatMap((each) => each.x)) : 0;
+    const data = trace.x.map((x, i) => ({ value: [x, clear(trace.y[i])], text: trace.texts[i] || "", label: trace.kind === "points" ? { position: x > far ? "left" : "right" } : undefined }));
     const color = tone(trace.tone);
     const limit = panel.limit === null || !isLast ? undefined : { silent: true, symbol: "none", animation: false, lineStyle: { color: tone("bad"), type: "dashed" }, label: { formatter: `${panel.limit_name} ${short(panel.limit)}`, color: tone("bad"), position: "insideEndTop" }, data: [{ yAxis: panel.limit }] };
-    const drawn = { name: trace.name, type: kind, xAxisIndex: at, yAxisIndex: at, data, itemStyle: { color }, lineStyle: { color, width: 1.8 }, symbol: kind === "line" && data.length > 40 ? "none" : "circle", symbolSize: kind === "scatter" ? 9 : 4, connectNulls: false, barMaxWidth: 26, markLine: limit };
+    const drawn = { name: trace.name, type: kind, xAxisIndex: at, yAxisIndex: at, data, itemStyle: { color }, lineStyle: { color, width: 1.8 }, symbol: kind === "line" && data.length > 40 ? "none" : "circle", symbolSize: kind === "scatter" ? 9 : 4, connectNulls: false, barMaxWidth: 26, markLine: limit, ...named(trace, panel) };
     return trace.low.length ? [...band(trace, at), drawn] : [drawn];
   };
 
