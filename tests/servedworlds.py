@@ -6,12 +6,15 @@ Models and their files stay in the fake registry. Trained once a session, copied
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pytest
 from fakes import FakeAdapters
 from perennial.io.lake import Lake
 from perennial.io.lineage import Lineage
@@ -20,6 +23,31 @@ from perennial.stages import monitor, score
 from worlds import World
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Dead:
+    """A part of the world that does not answer, whatever it is asked."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return what raises the error, with what was asked."""
+
+        def down(*_: object, **__: object) -> None:
+            raise self._error(f"{name} does not answer")
+
+        return down
+
+
+_FIRST: list[Served] = []
+
+
+def served_world(factory: pytest.TempPathFactory, folder: Path) -> Served:
+    """Return a world in `folder` that a test may change; it is made once a session, which takes some seconds."""
+    if not _FIRST:
+        _FIRST.append(Served.in_folder(factory.mktemp("served")))
+    return _FIRST[0].copy(folder)
 
 
 @dataclass
