@@ -201,7 +201,10 @@ def test_without_mlflow_the_findings_are_shown(served: Served):
     answer = client().get("/perennial/models/toy/drift")
 
     assert answer.status_code == 200
-    assert '<p class="notice" role="status">file does not answer</p>' in answer.text
+    assert (
+        '<p class="notice" role="status">MLflow does not give what version 2 was trained on: file does not answer</p>'
+        in answer.text
+    )
     assert '<table id="columns"' in answer.text
     assert "What moved most" not in answer.text
 

@@ -5,15 +5,6 @@ from __future__ import annotations
 from urllib.parse import quote
 
 
-def mlflow_address(uri: str) -> str | None:
-    """Return the address of MLflow's pages, None where the registry is no server.
-
-    >>> mlflow_address("http://mlflow:5000/"), mlflow_address("sqlite:///mlflow.db")
-    ('http://mlflow:5000', None)
-    """
-    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
-
-
 def model_version(address: str | None, case: str, version: str) -> str | None:
     """Return the page of a model's version.
 

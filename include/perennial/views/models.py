@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from perennial.core import frames
 from perennial.io.registry import SAMPLE, RegisteredModel
+from perennial.views.references import told_briefly
 from perennial.views.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class Loaded:
         Raises:
             RegistryError: MLflow does not answer, or the version or its sample is gone.
         """
-        model = adapters.registry.load(case, version)
-        sample = pq.read_table(io.BytesIO(adapters.registry.file(case, version, SAMPLE)))
-        return cls(model, sample)
+        with told_briefly(f"version {version}"):
+            model = adapters.registry.load(case, version)
+            return cls(model, pq.read_table(io.BytesIO(adapters.registry.file(case, version, SAMPLE))))
 
     @property
     def features(self) -> tuple[str, ...]:

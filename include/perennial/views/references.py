@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 
 from perennial.core import drift, stakes
 from perennial.core.drift import Profile
-from perennial.errors import LakeError
+from perennial.errors import LakeError, RegistryError
 from perennial.io.registry import PROFILE
 from perennial.records import Window
 from perennial.views.shelf import Shelf
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from perennial.spec import UseCase
 
 SCORE = "score"
+CAUSE = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,22 @@ class Reference:
         Raises:
             RegistryError: MLflow does not answer, or the run does not have it.
         """
-        kept = json.loads(adapters.registry.file(case, version, PROFILE))
+        with told_briefly(f"what version {version} was trained on"):
+            kept = json.loads(adapters.registry.file(case, version, PROFILE))
         profiles = drift.from_json(kept["features"]) | {SCORE: drift.from_json(kept["score"])[SCORE]}
         return cls(version, profiles, _shares(kept.get(stakes.IMPORTANCE)))
 
 
 References = Shelf[Reference]
+
+
+@contextmanager
+def told_briefly(what: str) -> Iterator[None]:
+    """Turn an error of the registry into one that a page has room for: what cannot be had, and the first of why."""
+    try:
+        yield
+    except RegistryError as error:
+        raise RegistryError(f"MLflow does not give {what}: {shorten(str(error), CAUSE, placeholder=' …')}") from error
 
 
 def _shares(importance: Mapping[str, float] | None) -> dict[str, float] | None:

@@ -11,11 +11,11 @@ from perennial.views import drift as view
 from perennial.views import feature as feature_view
 from perennial.views.drift import DriftPage
 from perennial.views.feature import FeaturePage
-from perennial.views.links import mlflow_address
 from perennial.views.references import Reference, References
 from perennial.views.shelf import Shelf
 
 from perennial_airflow.ui.asked import Case, Day, World
+from perennial_airflow.ui.models import mlflow_address
 from perennial_airflow.ui.security import READS
 from perennial_airflow.ui.shown import show
 

@@ -19,6 +19,7 @@ from perennial.views.shelf import Shelf
 
 from perennial_airflow.ui import runs
 from perennial_airflow.ui.asked import Case, Day, World
+from perennial_airflow.ui.models import mlflow_address
 from perennial_airflow.ui.security import READS
 from perennial_airflow.ui.shown import airflow_root, show
 
@@ -74,7 +75,7 @@ def explain_page(
 def _places(request: Request, found: PredictionPage, world: Any) -> Places:
     if found.scored is None:
         return Places()
-    address, version = links.mlflow_address(world.settings.mlflow), found.scored.model_version
+    address, version = mlflow_address(world.settings.mlflow), found.scored.model_version
     run = None if found.origin is None else links.run(address, found.origin.run_id)
     query = urlencode({"entity": str(found.scored.entity), "day": str(found.scored.day)})
     scoring = None if found.scored.written is None else _scoring(request, found.case, found.scored.written.run)

@@ -166,7 +166,7 @@ def test_without_mlflow_the_findings_are_still_told(served: Served, references: 
     assert (found.state, found.verdict, len(found.rows)) == ("looked at", "stable", 5)
     assert (found.scatter, found.movers) == (None, ())
     assert {row.importance for row in found.rows} == {None}
-    assert found.outages == ("file does not answer",)
+    assert found.outages == ("MLflow does not give what version 2 was trained on: file does not answer",)
 
 
 def test_without_the_lake_all_but_the_distributions_is_told(served: Served, references: References):
