@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +14,15 @@ from perennial.errors import DataError, LakeError, LedgerError, RegistryError
 from perennial.io.warehouse import Warehouse
 from perennial.stages.explain import Explanation, FeatureExplained, RowBehind
 from perennial.views import prediction
+from perennial.views.opinions import Explained, Part
+from perennial.views.prediction import PredictionPage
+from perennial.views.scored import Scored
 from perennial.views.shelf import Shelf
 from perennial_airflow.ui import explain, runs
 from servedworlds import Dead, Served, served_world
 from test_drift_pages import BROWSER, HOSTILE, Seen, client
+
+DAY = date(2026, 2, 19)
 
 
 @pytest.fixture
@@ -237,3 +244,34 @@ def test_nobody_writes_the_entity_into_a_log(caplog: pytest.LogCaptureFixture):
         shown(entity="137", part=part)
 
     assert not any("137" in record.getMessage() for record in caplog.records if record.name.startswith("perennial"))
+
+
+def test_a_predicted_number_has_its_label_for_a_unit(monkeypatch: pytest.MonkeyPatch):
+    """It is no probability; a part that lowers it has its sign, and a drawing to the left."""
+    told = Explained(10.0, 7.5, (Part("wind", None, 3.0, -2.5, 0.2),), 100)
+    found = PredictionPage(
+        "toy", "How late?", "flight", "minutes_late", "number", "UA 1", DAY, DAY, DAY,
+        scored=Scored("UA 1", DAY, 7.5, "1", 4, 1, 0.0), explained=told,
+    )  # fmt: skip
+    monkeypatch.setattr(prediction, "page", lambda *_, **__: found)
+    answer = shown(entity="UA 1")
+
+    assert answer.status_code == 200
+    for words in (
+        "minutes late, predicted",
+        "The lowest of the 1 scores",
+        "Lowered most by wind (missing)",
+        "\N{MINUS SIGN}2.5",
+        "± 0.200",
+    ):
+        assert words in answer.text
+    assert '<rect class="down" x="-100.0"' in answer.text
+
+
+def test_making_the_app_loads_no_library_of_models():
+    """They cost every reader of any page some ten seconds and 150 MB: the first explanation loads them."""
+    code = "import sys; from perennial_airflow.ui.app import make_app; make_app(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    heavy = {"mlflow", "sklearn", "lightgbm", "scipy", "skops", "evidently", "great_expectations"}
+    assert heavy.isdisjoint(done.stdout.split())

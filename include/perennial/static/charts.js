@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const PANEL = 130, GAP = 44, LANE = 24, LEFT = 64, RIGHT = 24, HEAD = 30, ZOOM = 46, LEGEND = 22, NARROW = 620;
+  const FAR = 0.7; // of the way to the right: names of points stand to the left from there on
   const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const short = (value) => value === null || value === undefined || Number.isNaN(value) ? "" : Math.abs(value) >= 1000 ? value.toLocaleString("en", { maximumFractionDigits: 0 }) : String(Number(value.toPrecision(4)));
   const clear = (value) => value === undefined ? null : value;
@@ -18,8 +19,9 @@
     const points = panel.traces.filter((each) => each.kind === "points").flatMap((each) => each.x.map((x, i) => ({ x, y: each.y[i], text: each.texts[i] || "" })));
     if (trace.kind !== "points" || points.some((point) => !/^\S{1,40}$/.test(point.text))) return {};
     const wide = Math.max(...points.map((point) => point.x)) || 1, high = Math.max(...points.map((point) => point.y)) || 1, shown = [];
+    const long = Math.max(0.12, 150 / innerWidth) * wide, from = (point) => point.x > FAR * wide ? point.x - long : point.x;
     for (const point of points.sort((a, b) => b.x / wide + b.y / high - a.x / wide - a.y / high)) {
-      if (!shown.some((other) => Math.abs(other.x - point.x) < Math.max(0.17, 160 / innerWidth) * wide && Math.abs(other.y - point.y) < 0.12 * high)) shown.push(point);
+      if (!shown.some((other) => Math.abs(from(other) - from(point)) < long && Math.abs(other.y - point.y) < 0.12 * high)) shown.push(point);
     }
     const kept = new Set(shown.map((point) => point.text));
     return { label: { show: true, distance: 6, fontSize: 11, color: tone("soft"), formatter: (item) => kept.has(item.data.text) ? item.data.text : "" } };
@@ -27,7 +29,7 @@
 
   const series = (trace, at, panel, isLast) => {
     const kind = { line: "line", bar: "bar", points: "scatter" }[trace.kind];
-    const far = trace.kind === "points" ? 0.75 * Math.max(...panel.traces.flatMap((each) => each.x)) : 0;
+    const far = trace.kind === "points" ? FAR * Math.max(...panel.traces.flatMap((each) => each.x)) : 0;
     const data = trace.x.map((x, i) => ({ value: [x, clear(trace.y[i])], text: trace.texts[i] || "", label: trace.kind === "points" ? { position: x > far ? "left" : "right" } : undefined }));
     const color = tone(trace.tone);
     const limit = panel.limit === null || !isLast ? undefined : { silent: true, symbol: "none", animation: false, lineStyle: { color: tone("bad"), type: "dashed" }, label: { formatter: `${panel.limit_name} ${short(panel.limit)}`, color: tone("bad"), position: "insideEndTop" }, data: [{ yAxis: panel.limit }] };
