@@ -177,7 +177,7 @@ def test_a_day_that_no_table_can_have_is_refused(day: str):
     answer = client().get("/perennial/api/models/toy/drift", params={"day": day})
 
     assert answer.status_code == 422
-    assert answer.json()["detail"] == f"'{day}' is no day. Write it as in 2026-03-01."
+    assert answer.json()["detail"] == f"day is written as 2026-01-31, got '{day}'."
 
 
 def test_an_empty_day_of_the_form_is_the_newest(served: Served):

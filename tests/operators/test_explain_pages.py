@@ -44,7 +44,7 @@ def case(served: Served):
 def adapters(served: Served, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Return its outside world, with no model at hand; no run is known to Airflow."""
     monkeypatch.setattr(explain, "MODELS", Shelf(most=3))
-    monkeypatch.setattr(runs, "dag_with", lambda run, case: None)
+    monkeypatch.setattr(runs, "dags_of_runs", lambda case, run_ids: {})
     return served.adapters
 
 
@@ -105,18 +105,11 @@ def test_the_page_says_the_same_as_json(served: Served):
 
 def test_the_run_that_scored_is_linked_where_airflow_knows_it(served: Served, monkeypatch: pytest.MonkeyPatch):
     """In the window around the page."""
-    monkeypatch.setattr(runs, "dag_with", lambda run, case: f"{case}__batch_scoring")
+    monkeypatch.setattr(runs, "dags_of_runs", lambda case, run_ids: dict.fromkeys(run_ids, f"{case}__batch_scoring"))
     answer = shown(entity="3")
 
     run = f"run%20of%20{served.days[-1]}"
     assert f'<a target="_top" href="/dags/toy__batch_scoring/runs/{run}">' in answer.text
-
-
-def test_airflow_without_a_database_knows_no_run(monkeypatch: pytest.MonkeyPatch):
-    """The page is there all the same."""
-    monkeypatch.undo()
-
-    assert runs.dag_with("a run", "toy") is None
 
 
 def test_source_rows_are_shown_where_they_are_asked_for(served: Served, monkeypatch: pytest.MonkeyPatch):

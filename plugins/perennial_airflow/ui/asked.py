@@ -1,17 +1,13 @@
-"""What an address asks for, as arguments of routes: the use case, the outside world, and a day."""
+"""The day that the address of a page asks for, where it may name none."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, HTTPException, Query
-from perennial.spec import UseCase
+from fastapi import Depends, Query
 
-from perennial_airflow.ui.cases import CASE, WORLD
-
-FIRST, LAST = date(1900, 1, 1), date(2999, 12, 31)  # what a Delta table and a chart can take without trouble
-SHOWN = 40
+from perennial_airflow.ui.data import day_of
 
 
 def asked_day(
@@ -22,18 +18,7 @@ def asked_day(
     Raises:
         HTTPException: 422 where it is no day.
     """
-    if not day.strip():
-        return None
-    try:
-        found = date.fromisoformat(day.strip())
-    except ValueError:
-        found = None
-    if found is None or not FIRST <= found <= LAST:
-        raise HTTPException(422, detail=f"{day[:SHOWN]!r} is no day. Write it as in 2026-03-01.")
-    return found
+    return day_of(day) if day.strip() else None
 
 
-# Routes read these when the app is made: so the world is no `Adapters`, which would load the lake with them.
-Case = Annotated[UseCase, CASE]
-World = Annotated[Any, WORLD]
 Day = Annotated[date | None, Depends(asked_day)]

@@ -18,7 +18,8 @@ from perennial.views.prediction import Asked, PredictionPage
 from perennial.views.shelf import Shelf
 
 from perennial_airflow.ui import runs
-from perennial_airflow.ui.asked import Case, Day, World
+from perennial_airflow.ui.asked import Day
+from perennial_airflow.ui.data import Case, World
 from perennial_airflow.ui.models import mlflow_address
 from perennial_airflow.ui.security import READS
 from perennial_airflow.ui.shown import airflow_root, show
@@ -84,5 +85,5 @@ def _places(request: Request, found: PredictionPage, world: Any) -> Places:
 
 def _scoring(request: Request, case: str, run: str) -> str | None:
     """Return Airflow's page of the run that wrote the scores."""
-    dag = runs.dag_with(run, case) if run else None
+    dag = runs.dags_of_runs(case, [run]).get(run)
     return None if dag is None else f"{airflow_root(request)}/dags/{quote(dag)}/runs/{quote(run, safe='')}"
