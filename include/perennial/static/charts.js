@@ -1,7 +1,7 @@
 /* Draws each <figure class="chart"> from the data beside it (perennial/views/charts.py says what is in it). */
 "use strict";
 (() => {
-  const PANEL = 130, GAP = 44, LANE = 24, LEFT = 64, RIGHT = 24, HEAD = 30, ZOOM = 46, LEGEND = 22, NARROW = 620;
+  const PANEL = 130, CLOUD = 280, GAP = 44, LANE = 24, LEFT = 64, RIGHT = 24, HEAD = 30, ZOOM = 46, LEGEND = 22, NARROW = 620;
   const FAR = 0.7; // of the way to the right: names of points stand to the left from there on
   const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const short = (value) => value === null || value === undefined || Number.isNaN(value) ? "" : Math.abs(value) >= 1000 ? value.toLocaleString("en", { maximumFractionDigits: 0 }) : String(Number(value.toPrecision(4)));
@@ -69,14 +69,15 @@
     const axis = (at, isLast) => ({ type, data: names, gridIndex: at, min: days[0], max: days.at(-1), minInterval: isDay ? 86400000 : undefined, scale: true, axisLine: { lineStyle: { color: line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { show: isLast, color: ink, hideOverlap: true }, name: isLast ? chart.axis_title : "", nameLocation: "middle", nameGap: 26, nameTextStyle: { color: ink } });
     chart.panels.forEach((panel, at) => {
       const isLast = at === chart.panels.length - 1 && !lanes.length;
-      grids.push({ left: LEFT, right: RIGHT, top, height: PANEL });
+      const tall = panel.traces.some((trace) => trace.kind === "points") ? CLOUD : PANEL; // names stand beside points
+      grids.push({ left: LEFT, right: RIGHT, top, height: tall });
       titles.push({ text: panel.unit ? `${panel.title} (${panel.unit})` : panel.title, left: 0, top: top - 24 - under, textStyle: { fontSize: 12, fontWeight: 600, color: tone("ink") } });
       if (panel.traces.length > 1) legends.push({ data: panel.traces.map((trace) => trace.name), type: "scroll", ...(under ? { left: 0 } : { right: 0, width: "62%" }), top: top - 27, textStyle: { color: ink, fontSize: 11 }, pageTextStyle: { color: ink }, icon: "roundRect", itemHeight: 6, itemWidth: 14, itemGap: 12, selectedMode: false });
       xs.push(axis(at, isLast));
       ys.push({ type: "value", gridIndex: at, scale: panel.traces.every((trace) => trace.kind !== "bar"), ...within(panel), splitNumber: 3, splitLine: { lineStyle: { color: line } }, axisLabel: { color: ink, formatter: short } });
       panel.traces.forEach((trace, place) => drawn.push(...series(trace, at, panel, place === panel.traces.length - 1)));
       if (across.length) drawn.push({ type: "line", xAxisIndex: at, yAxisIndex: at, data: [], markLine: { silent: true, symbol: "none", animation: false, label: { show: false }, lineStyle: { color: tone("dim"), type: "dotted" }, data: across.map((mark) => ({ xAxis: mark.day })) } });
-      top += PANEL + GAP + under;
+      top += tall + GAP + under;
     });
     if (lanes.length) {
       const at = chart.panels.length, height = LANE * lanes.length;
