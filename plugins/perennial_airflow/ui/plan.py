@@ -71,9 +71,7 @@ def add_routes(app: FastAPI) -> None:
     """Give the app the page, the same as JSON, and the form that applies."""
     app.add_api_route(PLACE, show_plan, response_class=HTMLResponse, include_in_schema=False, dependencies=READS)
     app.add_api_route(PLACE, apply, methods=["POST"], include_in_schema=False, dependencies=ACTS)
-    app.add_api_route(
-        f"/api{PLACE}", read_plan, response_model=PlanPage, dependencies=READS, summary="What a backfill would touch"
-    )
+    app.add_api_route(f"/api{PLACE}", read_plan, response_model=PlanPage, tags=["models"], dependencies=READS)
 
 
 def show_plan(
