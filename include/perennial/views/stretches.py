@@ -13,6 +13,7 @@ from perennial.records import Record, Window
 State = Literal["missing", "stale", "fresh"]
 DAY = timedelta(days=1)
 MOST_TICKS = 7
+LAST_TICK = 90.0  # per cent; the name of a later one would stand beyond the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,13 @@ class Calendar(Record):
 
     @property
     def ticks(self) -> tuple[Tick, ...]:
-        """Return the first days of months or weeks in it, few enough to be read; its own first day where none is."""
+        """Return the first days of months or weeks in it, few enough to be read; else its own first day."""
         days = list(Window(self.first, self.last + DAY).days())
         months = [day for day in days if day.day == 1]
         marks, form = (months, "%b %Y") if len(months) > 1 else ([day for day in days if day.weekday() == 0], "%d %b")
         marks = marks[:: max(1, -(-len(marks) // MOST_TICKS))] or days[:1]
-        return tuple(Tick(self.at(Stretch(day, day)), f"{day:{form}}") for day in marks)
+        ticks = (Tick(self.at(Stretch(day, day)), f"{day:{form}}") for day in marks)
+        return tuple(tick for tick in ticks if tick.at <= LAST_TICK)
 
     @property
     def _days(self) -> int:

@@ -64,7 +64,7 @@ def test_a_plan_is_drawn_from_its_oldest_day_to_its_newest():
     [
         (1, ["01 Mar"]),
         (10, ["02 Mar", "09 Mar"]),
-        (100, ["Mar 2026", "Apr 2026", "May 2026", "Jun 2026"]),
+        (100, ["Mar 2026", "Apr 2026", "May 2026"]),
         (365, ["Mar 2026", "May 2026", "Jul 2026", "Sep 2026", "Nov 2026", "Jan 2027"]),
     ],
 )
@@ -73,7 +73,7 @@ def test_few_days_are_named_below_the_line(days, ticks):
     line = Calendar(DAY, DAY + timedelta(days=days - 1), ())
 
     assert [tick.text for tick in line.ticks] == ticks
-    assert all(0 <= tick.at < 100 for tick in line.ticks)
+    assert all(0 <= tick.at <= 90 for tick in line.ticks)
 
 
 def test_the_stretches_of_a_line_fill_it():
