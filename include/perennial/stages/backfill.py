@@ -280,12 +280,12 @@ def touched(
     case: UseCase, trainings: Iterable[Training], adapters: Adapters, effects: Iterable[Effect]
 ) -> Iterator[TouchedModel]:
     """Yield the model versions that were trained on a day that is built again, or on days that have changed since."""
-    days = _days_of(effects, "features")
-    for each in trainings:
-        trained = Split.from_json(each.manifest["split"]).all_days
-        pinned = int(each.manifest["data_versions"].get(case.features_table, 0))
-        changed = adapters.lineage.changed_snapshots(case, trained, since=pinned) if trained else ()
-        again = days & set(trained)
+    days, known = _days_of(effects, "features"), tuple(trainings)
+    trained = [Split.from_json(each.manifest["split"]).all_days for each in known]
+    pinned = [int(each.manifest["data_versions"].get(case.features_table, 0)) for each in known]
+    changes = adapters.lineage.changed_snapshots(case, tuple(zip(pinned, trained, strict=True)))
+    for each, looked_at, changed in zip(known, trained, changes, strict=True):
+        again = days & set(looked_at)
         if again or changed:
             yield TouchedModel(each.version, each.aliases, len(again), len(changed))
 
