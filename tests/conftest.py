@@ -26,7 +26,8 @@ CI = os.environ.get("CI") == "true"
 LONGEST = (
     "test_1_the_loop",
     "test_2_decisions",
-    "test_3_the_end",
+    "test_3_pages",
+    "test_4_the_end",
     "test_compose",
     "test_kills",
     "test_simulated_visitors",

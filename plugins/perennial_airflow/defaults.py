@@ -92,7 +92,8 @@ def by_hand(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
     made = options(case, name, title=title)
     del made["on_failure_callback"]
     quiet = {key: value for key, value in TASK_DEFAULTS.items() if key != "on_success_callback"}
-    return made | {"max_active_runs": 1, "default_args": quiet}
+    # A paused DAG takes a request and lets it lie.
+    return made | {"max_active_runs": 1, "default_args": quiet, "is_paused_upon_creation": False}
 
 
 def at_once(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
@@ -103,5 +104,4 @@ def at_once(case: UseCase, name: str, *, title: str) -> dict[str, Any]:
         name: second part of the DAG id.
         title: what the DAG list shows after the use case's name.
     """
-    # A paused DAG takes a request and lets it lie.
-    return by_hand(case, name, title=title) | {"max_active_runs": AT_ONCE, "is_paused_upon_creation": False}
+    return by_hand(case, name, title=title) | {"max_active_runs": AT_ONCE}

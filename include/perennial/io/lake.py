@@ -317,12 +317,16 @@ class Lake:
         return str(self.root / table)
 
     def _open(self, table: str, *, version: int | None = None) -> DeltaTable | None:
-        if not (self.root / table / "_delta_log").is_dir():
-            return None
         try:
+            if not (self.root / table / "_delta_log").is_dir():
+                return None
             return DeltaTable(self._uri(table), version=version)
         except TableNotFoundError:
             return None  # another process has made the folder and not yet the first commit
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"Table {table!r} cannot be opened: {error}. Check the lake's disk and its rights."
+            ) from error
 
     def _replace(
         self,

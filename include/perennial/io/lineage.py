@@ -147,11 +147,14 @@ class Lineage:
         kept = self._kept(case.predictions_lineage, days)
         return tuple(_predictions_state(day, scored[day], kept.get(day), snapshots[day]) for day in days)
 
-    def changed_snapshots(self, case: UseCase, days: Sequence[date], *, since: int) -> tuple[date, ...]:
-        """Return those of `days` whose snapshot has changed since a version of the features table."""
-        then = self.lake.revisions(case.features_table, days, version=since)
-        now = self.lake.revisions(case.features_table, days)
-        return tuple(day for day in days if then[day] != now[day])
+    def changed_snapshots(
+        self, case: UseCase, since: Sequence[tuple[int, Sequence[date]]]
+    ) -> tuple[tuple[date, ...], ...]:
+        """Return of each version of the features table and its days those whose snapshot has changed since then."""
+        table, days = case.features_table, sorted({day for _, asked in since for day in asked})
+        now = self.lake.revisions(table, days)
+        then = {version: self.lake.revisions(table, days, version=version) for version in {each for each, _ in since}}
+        return tuple(tuple(day for day in asked if then[version][day] != now[day]) for version, asked in since)
 
     def _kept(self, table: str, days: Sequence[date]) -> dict[date, dict[str, Any]]:
         window = Window(min(days), max(days) + timedelta(days=1))

@@ -33,12 +33,16 @@ class Plans:
         """Return a plan.
 
         Raises:
-            DataError: there is none of that name.
+            DataError: there is none of that name, or its file is not one of ours.
         """
         path = self._folder(case, plan) / PLAN
         if not path.is_file():
             raise DataError(f"{case!r} has no backfill plan {plan!r}. {nearest(plan, self.names(case))}")
-        return TypeAdapter(BackfillPlan).validate_json(path.read_text("utf-8"))
+        try:
+            return TypeAdapter(BackfillPlan).validate_json(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            told = str(error).partition("\n")[0]
+            raise DataError(f"The backfill plan {path} cannot be read: {told}. Make another one.") from error
 
     def names(self, case: str) -> tuple[str, ...]:
         """Return the ids of a use case's plans, oldest first."""

@@ -73,6 +73,10 @@ class Supervisor:
             if item["group"] == group and item["statename"] not in {"RUNNING", "STARTING"}:
                 self._start_one(f"{group}:{item['name']}")
 
+    def stop_one(self, name: str) -> None:
+        """Stop a component and wait until it has ended; it stays down until its group is started again."""
+        self._ask("stopProcess", f"{self.states()[name]['group']}:{name}")
+
     def _start_one(self, name: str) -> None:
         try:
             self._ask("startProcess", name, False)  # noqa: FBT003  supervisord's API is positional

@@ -7,7 +7,8 @@ many days at once; each part looks again what is still to do, so that whatever w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -27,14 +28,14 @@ from perennial.changes import (
 )
 from perennial.contracts import Source
 from perennial.core.splits import Split
-from perennial.errors import DataError, NoModelError
+from perennial.errors import DataError, NoModelError, PerennialError
 from perennial.io.lake import Held
 from perennial.io.ledger import Entry
 from perennial.io.registry import CHAMPION
 from perennial.io.rows import STRAYS
-from perennial.records import Window
+from perennial.records import Json, Window
 from perennial.spec import UseCase
-from perennial.stages.trial import Trial, Tried
+from perennial.stages.trial import SECONDS, Trial, Tried
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
@@ -42,6 +43,16 @@ if TYPE_CHECKING:
 CHUNK_DAYS: Mapping[Product, int] = {"raw": 61, "features": 31, "predictions": 31}
 RATES_OF = 20  # parts that an estimate of the seconds a day is made of
 ORDER: tuple[Product, ...] = ("raw", "features", "predictions")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A model version, the aliases that are at it, and the manifest of its training."""
+
+    version: str
+    aliases: tuple[str, ...]
+    manifest: Json
 
 
 def plan(
@@ -70,28 +81,60 @@ def plan(
     Raises:
         DataError: the window is empty, or predictions are asked for and there is no champion.
     """
-    days = tuple(window.days())
-    if not days:
+    if not window:
         raise DataError(f"The backfill of {case.name!r} from {window.start} has no days: it ends before it starts.")
     if "predictions" in products and adapters.registry.version_of(case.name, CHAMPION) is None:
         raise NoModelError(
             f"{case.name} has no champion to score with. Train and promote one, or leave predictions out."
         )
-    effects = tuple(_effects(case, days, adapters, products, wanted))
+    effects = preview(case, window, adapters, products=products, wanted=wanted)
     made = BackfillPlan(
         id=f"{now:%Y%m%dT%H%M%S%f}",
         case=case.name,
         window=window,
-        products=tuple(product for product in ORDER if product in products),
+        products=in_order(products),
         wanted=wanted,
         who=who,
         at=now,
         effects=effects,
-        models=tuple(_models(case, adapters, _days_of(effects, "features"))),
-        chunks=tuple(_chunks(effects)),
+        models=tuple(touched(case, _trainings(case, adapters), adapters, effects)),
+        chunks=parts(effects),
     )
     adapters.plans.save(made)
     return made
+
+
+def preview(
+    case: UseCase,
+    window: Window,
+    adapters: Adapters,
+    *,
+    products: Sequence[Product],
+    wanted: Wanted,
+    trial_seconds: float = SECONDS,
+) -> tuple[Effect, ...]:
+    """Return what a backfill of one or more days would do to each product; nothing is written, no model is looked at.
+
+    Args:
+        case: what to build.
+        window: snapshot days, half-open, one at least.
+        adapters: lake, lineage, plans, and what tries a day.
+        products: what to build.
+        wanted: which days of each product.
+        trial_seconds: how long the sources of a product that has no day yet are read to reckon with; at 0 they are
+            not read, and what such days cost is not known.
+    """
+    return tuple(_effects(case, tuple(window.days()), adapters, products, wanted, trial_seconds=trial_seconds))
+
+
+def in_order(products: Collection[Product]) -> tuple[Product, ...]:
+    """Return products in the order in which they are built, each once."""
+    return tuple(product for product in ORDER if product in products)
+
+
+def parts(effects: Iterable[Effect]) -> tuple[Chunk, ...]:
+    """Return the parts that a backfill is done in, in their order."""
+    return tuple(_chunks(effects))
 
 
 def pending(case: UseCase, made: BackfillPlan, chunk: Chunk, adapters: Adapters) -> tuple[date, ...]:
@@ -143,9 +186,15 @@ def enter(record: BackfillSummary, adapters: Adapters, *, who: str, now: datetim
 
 
 def _effects(
-    case: UseCase, days: Sequence[date], adapters: Adapters, products: Sequence[Product], wanted: Wanted
+    case: UseCase,
+    days: Sequence[date],
+    adapters: Adapters,
+    products: Sequence[Product],
+    wanted: Wanted,
+    *,
+    trial_seconds: float,
 ) -> Iterator[Effect]:
-    rates = _Rates.of(case, adapters, days[-1])
+    rates = _Rates.of(case, adapters, Trial(case, adapters, days[-1], budget=trial_seconds))
     states = _states(case, "features", days, adapters)
     building = [state.day for state in states if "features" in products and _is_wanted(state, wanted)]
     again = days if "raw" in products else ()
@@ -178,10 +227,11 @@ def _raw_effect(
         todo = asked if again else missing
         needed: tuple[date, ...] = asked
     else:
-        needed = case.days_behind(source, building)
-        missing = adapters.lake.missing_days(table, needed)
         ahead = timedelta(days=source.known_ahead_days)
-        todo = tuple(sorted({*missing, *(day + ahead for day in again)}))
+        read_again = {day + ahead for day in again}
+        needed = tuple(sorted({*case.days_behind(source, building), *read_again}))
+        missing = adapters.lake.missing_days(table, needed)
+        todo = tuple(sorted({*missing, *read_again}))
     held = adapters.lake.held(table)
     return Effect(
         product="raw",
@@ -226,18 +276,25 @@ def _is_wanted(state: DayState, wanted: Wanted) -> bool:
     return wanted == "all" or state.state == "missing" or (state.state == "stale" and wanted == "missing and stale")
 
 
-def _models(case: UseCase, adapters: Adapters, days: frozenset[date]) -> Iterator[TouchedModel]:
-    """Yield the model versions that were trained on one of the days, or on days that have changed since."""
+def touched(
+    case: UseCase, trainings: Iterable[Training], adapters: Adapters, effects: Iterable[Effect]
+) -> Iterator[TouchedModel]:
+    """Yield the model versions that were trained on a day that is built again, or on days that have changed since."""
+    days, known = _days_of(effects, "features"), tuple(trainings)
+    trained = [Split.from_json(each.manifest["split"]).all_days for each in known]
+    pinned = [int(each.manifest["data_versions"].get(case.features_table, 0)) for each in known]
+    changes = adapters.lineage.changed_snapshots(case, tuple(zip(pinned, trained, strict=True)))
+    for each, looked_at, changed in zip(known, trained, changes, strict=True):
+        again = days & set(looked_at)
+        if again or changed:
+            yield TouchedModel(each.version, each.aliases, len(again), len(changed))
+
+
+def _trainings(case: UseCase, adapters: Adapters) -> Iterator[Training]:
     aliases = adapters.registry.aliases(case.name)
     for version in adapters.registry.versions(case.name):
-        manifest = adapters.registry.manifest(case.name, version)
-        trained = Split.from_json(manifest["split"]).all_days
-        pinned = int(manifest["data_versions"].get(case.features_table, 0))
-        changed = adapters.lineage.changed_snapshots(case, trained, since=pinned) if trained else ()
-        touched = days & set(trained)
-        if touched or changed:
-            names = tuple(sorted(alias for alias, number in aliases.items() if number == version))
-            yield TouchedModel(version, names, len(touched), len(changed))
+        names = tuple(sorted(alias for alias, number in aliases.items() if number == version))
+        yield Training(version, names, adapters.registry.manifest(case.name, version))
 
 
 def _days_of(effects: Iterable[Effect], product: Product) -> frozenset[date]:
@@ -271,15 +328,15 @@ class _Rates:
     trial: Trial
 
     @classmethod
-    def of(cls, case: UseCase, adapters: Adapters, newest: date) -> _Rates:
-        """Return the rates that the use case's plans have measured; what they lack is tried on the day `newest`."""
+    def of(cls, case: UseCase, adapters: Adapters, trial: Trial) -> _Rates:
+        """Return the rates that the use case's plans have measured; what they lack is tried."""
         days: dict[tuple[Product, str | None], int] = {}
         seconds: dict[tuple[Product, str | None], float] = {}
         for record in islice((each for each in adapters.plans.records(case.name) if each.days), RATES_OF):
             key = (record.product, record.source)
             days[key] = days.get(key, 0) + record.days
             seconds[key] = seconds.get(key, 0.0) + record.seconds
-        return cls(case, adapters, {key: seconds[key] / days[key] for key in days}, Trial(case, adapters, newest))
+        return cls(case, adapters, {key: seconds[key] / days[key] for key in days}, trial)
 
     def expected(
         self, product: Product, source: str | None, todo: Sequence[date], held: Mapping[date, Held]
@@ -308,15 +365,24 @@ class _Rates:
         table = self.case.raw_table(source) if source else self.case.features_table
         days = [day for day in self.adapters.lake.days(table) if day != STRAYS]
         if not days:
+            if self.trial.budget <= 0:
+                return None
             return self.trial.source(source) if source else self.trial.features()
         begun = perf_counter()
-        if source is not None:
-            self.adapters.sources.read_day(self.case, self.case.source(source), days[-1])
-        else:
-            list(
-                self.adapters.warehouse.feature_days(self.case, days[-1:], pins=self.adapters.warehouse.pins(self.case))
-            )
+        try:
+            self._build(source, days[-1])
+        except PerennialError as error:
+            log.warning("%s of %s cannot be tried, so its part has no estimate: %s", source or product, days[-1], error)
+            return None
         return Tried(rows=0, seconds=perf_counter() - begun, bytes=0)
+
+    def _build(self, source: str | None, day: date) -> None:
+        """Read a day of a source, or build a snapshot, and keep neither."""
+        if source is not None:
+            self.adapters.sources.read_day(self.case, self.case.source(source), day)
+            return
+        warehouse = self.adapters.warehouse
+        list(warehouse.feature_days(self.case, [day], pins=warehouse.pins(self.case)))
 
 
 def _mean_of(held: Mapping[date, Held], what: str) -> float | None:

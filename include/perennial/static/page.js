@@ -12,6 +12,16 @@
   if (outer && outer !== root) new MutationObserver(follow).observe(outer, { attributes: true, attributeFilter: ["class", "data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow);
 
+  /* Airflow's frame may neither be left nor open a tab. A link in the document around it may, so it is clicked instead. */
+  if (outer && outer !== root) document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest("a[target]");
+    if (!link || event.defaultPrevented || event.button !== 0) return;
+    const twin = outer.ownerDocument.createElement("a");
+    twin.href = link.href; twin.target = link.target === "_blank" ? "_blank" : "_self"; twin.rel = link.rel;
+    event.preventDefault();
+    outer.ownerDocument.body.append(twin); twin.click(); twin.remove();
+  });
+
   /* <table data-sort>: a click on the head of a column sorts by the cells' data-value, or by their text. */
   const sort = (table, column, head) => {
     const down = head.getAttribute("aria-sort") === "ascending";

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 from fastapi import HTTPException, Request
 from perennial.views.fleet import Question
+from perennial.views.plan import Runs, StartedRun
 
 from perennial_airflow.ui.security import credentials, dag_of
 from perennial_airflow.ui.shown import airflow_root
@@ -124,6 +125,47 @@ def dags_of_runs(case: str, run_ids: Collection[str]) -> dict[str, str]:
         return {}
     counted = Counter(run_id for run_id, _ in found)
     return {run_id: dag_id for run_id, dag_id in found if counted[run_id] == 1}
+
+
+def of_ranges(root: str, case: str, *, limit: int = 5) -> Runs:
+    """Return the newest runs of the DAG that builds a use case's ranges, and whether it is paused.
+
+    Args:
+        root: path that Airflow is served under.
+        case: name of the use case.
+        limit: how many.
+    """
+    from airflow.models.dag import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    dag_id = dag_of(case, "backfill")
+    told = (DagRun.run_id, DagRun.state, DagRun.triggering_user_name, DagRun.conf, DagRun.start_date, DagRun.end_date)
+    query = select(*told).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(limit)
+    try:
+        with create_session() as session:
+            found = tuple(_of_range(root, dag_id, dict(row)) for row in session.execute(query).mappings())
+            paused = session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id))
+    except SQLAlchemyError as error:
+        return Runs(outage=f"Airflow's database does not answer ({type(error).__name__}): runs are not known.")
+    return Runs(found, bool(paused))
+
+
+def _of_range(root: str, dag_id: str, row: Mapping[str, Any]) -> StartedRun:
+    asked = row["conf"] if isinstance(row["conf"], dict) else {}
+    ends = (str(asked[name])[:10] for name in ("first_day", "last_day") if asked.get(name))
+    return StartedRun(
+        id=row["run_id"],
+        state=str(row["state"]),
+        who=row["triggering_user_name"] or "airflow",
+        days=" to ".join(ends),
+        dry=bool(asked.get("dry_run")),
+        begun=row["start_date"],
+        ended=row["end_date"],
+        href=f"{root}/dags/{quote(dag_id, safe='')}/runs/{quote(row['run_id'], safe='')}",
+    )
 
 
 def start(
