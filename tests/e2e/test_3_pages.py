@@ -106,7 +106,7 @@ def test_a_run_leads_to_its_day(visits: Visits, airflow: Airflow) -> None:
     page = visits.of("viewer")
     page.goto(f"/perennial/dags/{run.dag}/runs/{run.id}/data")
 
-    assert page.url.endswith(f"/perennial{CASE}/data?day={run.key}")
+    assert page.url.endswith(f"/perennial{CASE}/data/{run.key}")
 
 
 def test_a_page_has_the_theme_of_airflow(visits: Visits) -> None:
