@@ -171,6 +171,38 @@ def test_only_who_has_a_login_gets_in(site: compose.Site, airflow: Airflow) -> N
     assert airflow.ask("GET", "/dags")["total_entries"] == 10
 
 
+def member(site: compose.Site, admin: Airflow, role: str) -> httpx.Client:
+    """Return a client of somebody new with a role of FAB."""
+    name, url = f"some{role.lower()}", f"http://127.0.0.1:{site.ports['api-server']}"
+    person = {
+        "username": name, "email": f"{name}@example.org", "first_name": name, "last_name": name, "password": "a-b-c-1",
+        "roles": [{"name": role}],
+    }  # fmt: skip
+    admin.look("api/models").raise_for_status()  # logged in by now
+    httpx.post(f"{url}/auth/fab/v1/users", json=person, headers=admin.login_header, timeout=60).raise_for_status()
+    token = httpx.post(f"{url}/auth/token", json={"username": name, "password": "a-b-c-1"}, timeout=60).json()
+    headers = {"Authorization": f"Bearer {token['access_token']}", "Sec-Fetch-Site": "same-origin"}
+    return httpx.Client(base_url=f"{url}/perennial", headers=headers, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "acts"), [("Public", False, False), ("Viewer", True, False), ("User", True, True)]
+)
+def test_the_pages_heed_the_rights_that_fab_gives(
+    site: compose.Site, airflow: Airflow, role: str, *, sees: bool, acts: bool
+) -> None:
+    """Who may read the DAGs of a use case sees it, who may start their runs may act."""
+    airflow.await_dags(["shop__drift_monitoring"])
+    somebody = member(site, airflow, role)
+    rows = somebody.get("/api/models").json()["rows"]
+    page = somebody.get("/models/shop")
+    answer = somebody.post("/models/shop/retrain", data={"reason": "new prices"})
+
+    assert [row["case"] for row in rows] == (["shop"] if sees else [])
+    assert (page.status_code, "<form" in page.text) == (200 if sees else 403, acts)
+    assert answer.status_code == (303 if acts else 403)
+
+
 def test_a_celery_worker_builds_a_day(site: compose.Site, airflow: Airflow) -> None:
     """Both tasks of a real run go over Redis to the worker, and the day is in the lake."""
     from perennial.io.lake import Lake

@@ -59,6 +59,11 @@ class Airflow:
             raise SetupError(f"Airflow refuses the login {self.login!r}: HTTP {answer.status_code} {answer.text}")
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
+    @property
+    def login_header(self) -> dict[str, str]:
+        """Return the header of a logged-in call; without a token before the first one."""
+        return {name: value for name, value in self._client.headers.items() if name.lower() == "authorization"}
+
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Return the answer to one call; a refusal is a SetupError with Airflow's words.
 
@@ -88,6 +93,14 @@ class Airflow:
         answer = self._authorised("POST", f"/perennial/{path}", **options)
         if answer.status_code != httpx.codes.SEE_OTHER:
             raise SetupError(f"Airflow refuses the form {path}: HTTP {answer.status_code} {answer.text[:500]}")
+
+    def look(self, path: str) -> httpx.Response:
+        """Return what one of Perennial's pages, or its JSON, answers.
+
+        Args:
+            path: below `/perennial`, such as `api/models`.
+        """
+        return self._authorised("GET", f"/perennial/{path}")
 
     def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self._authorised(method, f"/api/v2{path}", **options)
