@@ -29,6 +29,8 @@ LONGEST = (
     "test_3_pages",
     "test_4_the_end",
     "test_compose",
+    "test_fleet_size",
+    "test_alertbench",
     "test_kills",
     "test_simulated_visitors",
     "test_cli",
