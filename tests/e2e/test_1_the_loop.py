@@ -328,5 +328,5 @@ def test_the_models_page_shows_the_champion(layout: Layout, browser: Browser, pi
         text = frame.locator("body").inner_text()
 
     assert "coupons" in text
-    assert "stable" in text.lower()
+    assert "healthy" in text.lower()
     assert "feed broken" not in text.lower()  # it is over

@@ -268,9 +268,9 @@ def test_the_ledger_of_it_all_is_one_chain_and_the_champion_reproduces(desk: Des
 def test_the_card_of_the_champion_is_behind_its_version(
     desk: Desk, layout: Layout, browser: Browser, pictures: Path
 ) -> None:
-    """On the Models page; it shows the approval, the rollbacks and the receipt. Nobody reads it without a login."""
+    """On its model page; it shows the approval, the rollbacks and the receipt. Nobody reads it without a login."""
     with browser("viewer") as page:
-        page.goto(f"{layout.airflow_url}/plugin/models")
+        page.goto(f"{layout.airflow_url}/dags/{desk.dag}/plugin/perennial_dag_model")
         link = page.frame_locator("iframe").get_by_title("Model card").first
         link.wait_for(timeout=30_000)
         address = str(link.get_attribute("href"))

@@ -23,6 +23,7 @@ from perennial.local.layout import Layout
 from perennial.local.stack import SetupError
 from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
+from perennial.records import Window
 from visits import PHONE, Visits, framed, overhang, violations, visiting
 
 pytestmark = pytest.mark.e2e
@@ -91,8 +92,7 @@ def test_every_page_is_a_tab_of_airflow(visits: Visits, airflow: Airflow, login:
         for tab in tabs:
             page.get_by_role("link", name=tab, exact=True).first.click()
             frame = framed(page, tab)
-            assert "coupons" in frame.locator("body").inner_text()
-            assert frame.locator("nav.tabs [aria-current=page]").inner_text() in tab
+            assert frame.get_by_label("Pages of coupons").locator("[aria-current=page]").inner_text() in tab
             seen[place, tab] = frame.locator("form[method=post]").count()
         page.screenshot(path=pictures / f"pages-{login}-{'run' if 'runs' in place else 'dag'}.png")
 
@@ -120,21 +120,49 @@ def test_a_page_has_the_theme_of_airflow(visits: Visits) -> None:
         await_true(lambda theme=theme: root.get_attribute("data-theme") == theme, seconds=5)
 
 
+def look_at(visits: Visits, path: str, name: str, pictures: Path) -> list[str]:
+    """Return what keeps people from using a page: in light, in dark, on a phone; and of what the browser complains."""
+    page = visits.of("operator")
+    visits.complaints.clear()
+    found = []
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        answer = page.goto(f"/perennial{path}", wait_until="load")
+        found += [f"{theme}: {each}" for each in violations(page)]
+        page.screenshot(path=pictures / f"page-{name}-{theme}.png", full_page=True)
+        found += [] if answer and answer.ok else [f"{path} is not there"]
+    page.set_viewport_size(PHONE)
+    page.screenshot(path=pictures / f"page-{name}-phone.png", full_page=True)
+    wider = overhang(page)
+    return [*found, *visits.complaints, *([f"{wider} px wider than a phone"] if wider > 0 else [])]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_everybody_can_use_a_page(visits: Visits, name: str, pictures: Path) -> None:
     """In light and dark axe finds nothing serious, a phone shows all of it, and the browser complains of nothing."""
-    page = visits.of("operator")
-    visits.complaints.clear()
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.goto(f"/perennial{PAGES[name]}", wait_until="load")
-        assert violations(page) == [], theme
-        page.screenshot(path=pictures / f"page-{name}-{theme}.png", full_page=True)
-    page.set_viewport_size(PHONE)
-    page.screenshot(path=pictures / f"page-{name}-phone.png", full_page=True)
+    assert look_at(visits, PAGES[name], name, pictures) == []
 
-    assert overhang(page) <= 0
-    assert visits.complaints == []
+
+@pytest.fixture(scope="module")
+def deeper(demo: Demo, adapters: Adapters) -> dict[str, str]:
+    """Return the addresses of what the pages lead to, of the newest day and somebody who was scored on it."""
+    day, case = demo.plan.yesterday, demo.plan.case
+    entity = adapters.lake.read(case.predictions_table, Window.of_day(day))[case.entity][0].as_py()
+    return {
+        "day": f"{CASE}/data/{day}",
+        "profile": f"{CASE}/data/features/spend_3d",
+        "feature": f"{CASE}/drift/spend_3d",
+        "prediction": f"{CASE}/explain?entity={entity}&day={day}&part=model",
+        "plan": f"{CASE}/backfill?first_day={day}&last_day={day}&what=raw&what=features&what=predictions&which=all",
+    }
+
+
+@pytest.mark.parametrize("name", ["day", "profile", "feature", "prediction", "plan"])
+def test_everybody_can_use_what_a_page_leads_to(
+    visits: Visits, deeper: dict[str, str], name: str, pictures: Path
+) -> None:
+    """A day, a feature's profile and its drift, one prediction with its parts, a plan before it is applied."""
+    assert look_at(visits, deeper[name], name, pictures) == []
 
 
 def test_a_page_of_all_models_is_quick(visits: Visits) -> None:
