@@ -99,7 +99,7 @@ class FleetWorld:
         )
         return MonitorRecord(
             name, self.today - timedelta(days=1), "1", "stable", "nothing to do", 0.0, score, columns,
-            {}, None, None, opens_alert=False, report=None,
+            {}, None, None, report=None,
         )  # fmt: skip
 
     def _look(self, connection: sa.Connection) -> None:

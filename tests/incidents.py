@@ -28,7 +28,7 @@ def finding(day: date, *over: Concern, version: str = "1", name: str = "spend") 
     return MonitorRecord(
         case="toy", day=day, model_version=version, verdict="drifted" if over else "stable", reason="All is calm.",
         drifted_share=0.4, score=score, columns=(spend,), performance={}, performance_window=None, since=None,
-        opens_alert=False, report="drift/toy/x.html", measures=measures,
+        report="drift/toy/x.html", measures=measures,
     )  # fmt: skip
 
 

@@ -316,8 +316,8 @@ class MonitorRecord(Record):
 
     `verdict` is "drifted" where the score or the share of drifted features is over its limit, "decayed"
     where performance on matured labels is below its limit, "unknown" where too little can be judged.
-    `opens_alert` is True on the first day of such a finding only, so that one finding has one mail. `share_limit` is
-    the share of drifted features that is a finding, `limits` how the limits came about; records of before have neither.
+    `since` is the first day of such a finding. `share_limit` is the share of drifted features that is a finding,
+    `limits` how the limits came about; records of before have neither.
     """
 
     case: str
@@ -331,7 +331,6 @@ class MonitorRecord(Record):
     performance: Mapping[str, float]
     performance_window: Window | None
     since: date | None
-    opens_alert: bool
     report: str | None
     share_limit: float | None = None
     limits: str = ""

@@ -195,7 +195,7 @@ def make_finding() -> Callable[..., MonitorRecord]:
             "case": "toy", "day": DAY, "model_version": "3", "verdict": "drifted",
             "reason": "40% of the features drifted, limit 30%", "drifted_share": 0.4, "score": score,
             "columns": (spend,), "performance": {"roc_auc": 0.71}, "performance_window": None, "since": DAY,
-            "opens_alert": True, "report": "toy/drift/2026-03-01.html",
+            "report": "toy/drift/2026-03-01.html",
             "measures": (Measure("feed", "sales", "rows", 0.0, limit=40.0, over=True, detail="sales has 0 rows."),),
         }  # fmt: skip
         return MonitorRecord(**(defaults | fields))

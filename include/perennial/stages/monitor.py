@@ -62,7 +62,7 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
     performance = matured.judged(case, day, adapters, champion=champion, pins=pins, late=fed.late)
     verdict, reason = _verdict(inspected, performance)
     previous = adapters.ledger.latest_monitor(case.name, before=day)
-    since, opens = _since(day, verdict, champion.version, previous=previous)
+    since = _since(day, verdict, champion.version, previous=previous)
     record = MonitorRecord(
         case=case.name,
         day=day,
@@ -75,7 +75,6 @@ def run(case: UseCase, day: date, adapters: Adapters, *, run: str, now: datetime
         performance=performance.metrics,
         performance_window=performance.window,
         since=since,
-        opens_alert=opens,
         report=_page(case, day, adapters, current=current, inspected=inspected, champion=champion),
         share_limit=inspected.limits.share,
         limits=inspected.limits.said,
@@ -101,7 +100,7 @@ def _without_champion(case: UseCase, day: date, fed: Sources) -> MonitorRecord:
     score = ColumnDrift("score", "new column", None, None, "wasserstein", NOBODY)
     return MonitorRecord(
         case=case.name, day=day, model_version="", verdict="unknown", reason=NOBODY, drifted_share=0.0, score=score,
-        columns=(), performance={}, performance_window=None, since=None, opens_alert=False, report=None,
+        columns=(), performance={}, performance_window=None, since=None, report=None,
         measures=fed.measures,
     )  # fmt: skip
 
@@ -245,16 +244,16 @@ def _drift(inspected: _Inspected) -> str:
     return " ".join(found)
 
 
-def _since(day: date, verdict: Verdict, version: str, *, previous: MonitorRecord | None) -> tuple[date | None, bool]:
-    """Return since when a finding lasts, and whether this day is its first.
+def _since(day: date, verdict: Verdict, version: str, *, previous: MonitorRecord | None) -> date | None:
+    """Return since when a finding lasts, None where there is none.
 
     A finding goes on where the newest day before has the same verdict about the same champion.
     """
     if verdict in {"stable", "unknown"}:
-        return None, False
+        return None
     if previous is not None and (previous.verdict, previous.model_version) == (verdict, version):
-        return previous.since or previous.day, False
-    return day, True
+        return previous.since or previous.day
+    return day
 
 
 def _page(

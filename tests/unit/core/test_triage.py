@@ -35,7 +35,7 @@ def of(*over: Concern, share: float = 0.2) -> MonitorRecord:
         verdict="stable",
         reason="No feature set is over its limit.",
         drifted_share=share, share_limit=0.3, score=score, columns=(), performance={}, performance_window=None,
-        since=None, opens_alert=False, report=None, measures=measures,
+        since=None, report=None, measures=measures,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def finding(day: date, verdict: Any = "stable") -> MonitorRecord:
     return MonitorRecord(
         case="toy", day=day, model_version="1", verdict=verdict, reason="So.", drifted_share=0.0, score=score,
         columns=(score,), performance={"roc_auc": 0.8}, performance_window=Window(day, day), since=None,
-        opens_alert=False, report=None, measures=(Measure("scores", "score", "psi", 0.01, limit=0.25),),
+        report=None, measures=(Measure("scores", "score", "psi", 0.01, limit=0.25),),
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def record(day: date = DAY, measures: tuple[Measure, ...] = (PSI, ROWS, UNKNOWN)
     score = ColumnDrift("score", "stable", 0.01, 0.02, "wasserstein")
     return MonitorRecord(
         case="toy", day=day, model_version=version, verdict="stable", reason="So.", drifted_share=0.0, score=score,
-        columns=(), performance={}, performance_window=None, since=None, opens_alert=False, report=None,
+        columns=(), performance={}, performance_window=None, since=None, report=None,
         measures=measures,
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ def test_an_ordinary_day_is_stable(reigning: World):
     """A verdict a feature and the score, kept in the ledger, with a page."""
     record = look(reigning)
 
-    assert (record.verdict, record.opens_alert, record.since) == ("stable", False, None)
+    assert (record.verdict, record.since) == ("stable", None)
     assert {column.column: column.verdict for column in record.columns} == dict.fromkeys(
         ("recency", "spend", "visits", "town"), "stable"
     )
@@ -52,12 +52,11 @@ def test_an_ordinary_day_is_stable(reigning: World):
 
 
 def test_a_day_that_moved_has_drifted(reigning: World):
-    """Three of four features and the score: the reason names the worst, and an alert is due."""
+    """Three of four features and the score: the reason names the worst."""
     alter(reigning, everything_moved)
     record = look(reigning)
 
     assert (record.verdict, record.drifted_share, record.since) == ("drifted", 0.75, reigning.today)
-    assert record.opens_alert
     assert record.reason.startswith("The score's PSI is")
     assert "75% of the features have drifted, limit 30%" in record.reason
 
@@ -122,17 +121,17 @@ def test_a_column_the_spec_has_dropped_is_missing(reigning: World):
 
 
 def test_a_day_of_too_few_rows_is_unknown(reigning: World):
-    """Nothing is judged, no alert is due, and the reason says why."""
+    """Nothing is judged, and the reason says why."""
     alter(reigning, lambda rows: rows.slice(0, 20))
     record = look(reigning)
 
-    assert (record.verdict, record.opens_alert, record.report) == ("unknown", False, None)
+    assert (record.verdict, record.since, record.report) == ("unknown", None, None)
     assert {column.verdict for column in record.columns} == {"too few rows"}
     assert "20 rows, 50 needed" in record.reason
 
 
-def test_a_finding_has_one_alert(reigning: World):
-    """The second day of the same finding knows since when, and is silent; a day between ends it."""
+def test_a_finding_lasts_until_a_day_without_it(reigning: World):
+    """The second day of the same finding knows since when; a day between ends it."""
     start = reigning.today + timedelta(days=1)
     reigning.adapters.live(reigning.case, days=4, population=Population(), start=start)
     for offset in (0, 1, 3):
@@ -140,7 +139,6 @@ def test_a_finding_has_one_alert(reigning: World):
     records = [look(reigning, start + timedelta(days=offset)) for offset in range(4)]
 
     assert [record.verdict for record in records] == ["drifted", "drifted", "stable", "drifted"]
-    assert [record.opens_alert for record in records] == [True, False, False, True]
     assert [record.since for record in records] == [start, start, None, start + timedelta(days=3)]
 
 
@@ -182,7 +180,7 @@ def test_a_champion_that_lost_its_touch_has_decayed(reigning: World):
         returning[day] = [person for person in range(150) if person not in set(returning[day])]
     record = monitor.run(reigning.case, days[-1], reigning.adapters, run="manual", now=NOW)
 
-    assert (record.verdict, record.opens_alert) == ("decayed", True)
+    assert (record.verdict, record.since) == ("decayed", days[-1])
     assert "roc_auc on matured labels is 0." in record.reason
     assert "below 0.52" in record.reason
 
@@ -239,7 +237,6 @@ def test_without_a_champion_a_day_is_unknown_and_only_its_sources_are_measured(w
 
     assert (record.verdict, record.reason, record.model_version) == ("unknown", "no champion yet", "")
     assert {each.about for each in record.measures} <= {"feed", "labels"}
-    assert not record.opens_alert
     assert world.adapters.ledger.monitor("toy", world.today) == record
 
 

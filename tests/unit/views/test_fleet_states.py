@@ -26,7 +26,7 @@ SCORE = ColumnDrift("score", "stable", 0.02, 0.01, "wasserstein")
 def record(case: str, day: date, *measures: Measure, verdict: str = "stable") -> MonitorRecord:
     """Return a day's finding."""
     return MonitorRecord(
-        case, day, "3", verdict, "", 0.0, SCORE, (), {}, None, None, opens_alert=False, report=None, measures=measures
+        case, day, "3", verdict, "", 0.0, SCORE, (), {}, None, None, report=None, measures=measures
     )  # type: ignore[arg-type]  # fmt: skip
 
 
