@@ -9,16 +9,11 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from pageclient import client
 from perennial.errors import RegistryError
 from perennial_airflow.ranges import ALL_SOURCES, CHECK_AGAIN
 from perennial_airflow.ui import data as data_pages
 from perennial_airflow.ui import runs
-from perennial_airflow.ui.app import make_app
 from shopdays import FIRST, HOSTILE, LAST, ShopDays
 
 DATA = "/perennial/models/shop/data"
@@ -64,16 +59,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict]]:
     found: list[tuple[str, dict]] = []
     monkeypatch.setattr(runs, "start", lambda request, dag_id, **options: found.append((dag_id, options)) or "run 1")
     return found
-
-
-def client(role: str | None = "USER") -> TestClient:
-    """Return a client of the app as Airflow mounts it, logged in as ann with a role of Airflow's simple manager."""
-    create_auth_manager()
-    app, airflow = make_app(), FastAPI()
-    if role is not None:
-        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ann", role=role)
-    airflow.mount("/perennial", app)
-    return TestClient(airflow, follow_redirects=False, base_url="http://airflow", raise_server_exceptions=True)
 
 
 def keep_profile(world: ShopDays) -> None:

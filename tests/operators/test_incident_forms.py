@@ -7,18 +7,13 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from pageclient import client
 from perennial import raising
 from perennial.incidents import KINDS
 from perennial.io.incidents import incidents
 from perennial.io.ledger import Entry, Ledger
 from perennial.raising import By, Raised
 from perennial.stages import tell
-from perennial_airflow.ui.app import make_app
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 HERE = {"Sec-Fetch-Site": "same-origin"}
@@ -30,16 +25,6 @@ HOSTILE = [
     "x" * 500,
     "{{ 7 * 7 }} \N{RIGHT-TO-LEFT OVERRIDE} Grüße",
 ]
-
-
-def client(role: str | None = "USER") -> TestClient:
-    """Return a client of the app as Airflow mounts it, logged in as ann with a role of Airflow's simple manager."""
-    create_auth_manager()
-    app, airflow = make_app(), FastAPI()
-    if role is not None:
-        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ann", role=role)
-    airflow.mount("/perennial", app)
-    return TestClient(airflow, follow_redirects=False, base_url="http://airflow")
 
 
 @pytest.fixture

@@ -12,11 +12,7 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from pageclient import client
 from perennial import raising
 from perennial.errors import LakeError, LedgerError, SpecError
 from perennial.io.ledger import Entry
@@ -24,7 +20,6 @@ from perennial.raising import By, Raised
 from perennial.records import Measure, Window
 from perennial.verdicts import GateReport, GateResult
 from perennial_airflow.ui import runs
-from perennial_airflow.ui.app import make_app
 from perennial_airflow.ui.runs import Facts
 
 AT = datetime(2026, 3, 1, 4, tzinfo=UTC)
@@ -67,15 +62,6 @@ def world(adapters, make_finding):
     )  # fmt: skip
     adapters.ledger.add_monitor(make_finding(day=today, verdict="stable", measures=measures), at=now, run="run 2")
     return adapters
-
-
-def client(role: str = "USER", **options) -> TestClient:
-    """Return a client of the app as Airflow mounts it, logged in as ann."""
-    create_auth_manager()
-    app, airflow = make_app(), FastAPI()
-    app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ann", role=role)
-    airflow.mount("/perennial", app)
-    return TestClient(airflow, follow_redirects=False, base_url="http://airflow", **options)
 
 
 def page(role: str = "USER") -> str:

@@ -8,11 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pageclient import client
 from perennial import raising
 from perennial.errors import LakeError, LedgerError, RegistryError, SpecError
 from perennial.io.ledger import Entry
@@ -20,7 +17,7 @@ from perennial.raising import By, Raised
 from perennial.records import Measure
 from perennial.views.fleet import Question
 from perennial_airflow.ui import runs
-from perennial_airflow.ui.app import inside, make_app
+from perennial_airflow.ui.app import inside
 from perennial_airflow.ui.runs import Facts
 from perennial_airflow.ui.security import LOGIN
 
@@ -31,12 +28,7 @@ HOSTILE = "ann <script>alert(1)</script>"
 
 def mounted(*, logged_in: bool, role: str = "ADMIN") -> TestClient:
     """Return a client of the app as Airflow mounts it."""
-    create_auth_manager()
-    app, airflow = make_app(), FastAPI()
-    if logged_in:
-        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ann", role=role)
-    airflow.mount("/perennial", app)
-    return TestClient(airflow, follow_redirects=False)
+    return client(role if logged_in else None)
 
 
 def shown(**options) -> str:

@@ -12,12 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import toy
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
 from fakes import FakeRegistry
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from pageclient import client
 from perennial import chunks
 from perennial.adapters import Adapters
 from perennial.errors import SpecError
@@ -27,7 +23,6 @@ from perennial.stages import backfill
 from perennial.views import plan
 from perennial.views.plan import Runs
 from perennial_airflow.ui import runs
-from perennial_airflow.ui.app import make_app
 
 PAGE = "/perennial/models/shop/backfill"
 FIRST = toy.FIRST + timedelta(days=20)
@@ -88,16 +83,6 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, Any]
 
     monkeypatch.setattr(runs, "_post", post)
     return caught
-
-
-def client(role: str | None = "USER") -> TestClient:
-    """Return a client of the app as Airflow mounts it, logged in as ann with a role of Airflow's simple manager."""
-    create_auth_manager()
-    app, airflow = make_app(), FastAPI()
-    if role is not None:
-        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="ann", role=role)
-    airflow.mount("/perennial", app)
-    return TestClient(airflow, follow_redirects=False, base_url="http://airflow")
 
 
 def seen(role: str = "USER", **asked: Any) -> str:
