@@ -32,7 +32,7 @@
     const far = trace.kind === "points" ? FAR * Math.max(...panel.traces.flatMap((each) => each.x)) : 0;
     const data = trace.x.map((x, i) => ({ value: [x, clear(trace.y[i])], text: trace.texts[i] || "", label: trace.kind === "points" ? { position: x > far ? "left" : "right" } : undefined }));
     const color = tone(trace.tone);
-    const limit = panel.limit === null || !isLast ? undefined : { silent: true, symbol: "none", animation: false, lineStyle: { color: tone("bad"), type: "dashed" }, label: { formatter: `${panel.limit_name} ${short(panel.limit)}`, color: tone("bad"), position: "insideEndTop" }, data: [{ yAxis: panel.limit }] };
+    const limit = panel.limit === null || !isLast ? undefined : { silent: true, symbol: "none", animation: false, lineStyle: { color: tone("bad"), type: "dashed" }, label: { formatter: `${panel.limit_name} ${short(panel.limit)}`, color: tone("bad"), position: panel.traces.some((each) => each.y.some((value) => value > panel.limit)) ? "insideEndTop" : "insideEndBottom" }, data: [{ yAxis: panel.limit }] };
     const drawn = { name: trace.name, type: kind, xAxisIndex: at, yAxisIndex: at, data, itemStyle: { color }, lineStyle: { color, width: 1.8 }, symbol: kind === "line" && data.length > 40 ? "none" : "circle", symbolSize: kind === "scatter" ? 9 : 4, connectNulls: false, barMaxWidth: 26, markLine: limit, ...named(trace, panel) };
     return trace.low.length ? [...band(trace, at), drawn] : [drawn];
   };
