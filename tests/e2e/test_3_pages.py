@@ -6,15 +6,17 @@ The tests tell one story, in the order they stand here, on the stack of `test_1_
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
 import pytest
 from live import await_true
 from perennial import projection
 from perennial.adapters import Adapters
+from perennial.io import rows
 from perennial.io.registry import CHAMPION
 from perennial.local import stack
 from perennial.local.airflow_api import Airflow, Run
@@ -24,6 +26,7 @@ from perennial.local.stack import SetupError
 from perennial.local.steps import Steps
 from perennial.local.supervision import Supervisor
 from perennial.records import Window
+from perennial.stages import quarantine
 from visits import PHONE, Visits, framed, overhang, violations, visiting
 
 pytestmark = pytest.mark.e2e
@@ -273,6 +276,41 @@ def test_a_backfill_is_planned_and_applied_within_airflow(
     assert f"entry {entry.id} of the ledger" in page.locator("body").inner_text()
 
 
+def test_a_day_is_built_again_from_its_page(visits: Visits, airflow: Airflow, demo: Demo) -> None:
+    """One click starts the run of that day in the operator's name, and the page says so."""
+    page, day = visits.of("operator"), demo.plan.yesterday
+    page.goto(f"/perennial{CASE}/data/{day}")
+    page.locator(f"form[action='/perennial{CASE}/data/{day}/build'] button").click()
+    page.get_by_text("Airflow has started to build the day again.").wait_for()
+    run = airflow.await_success(airflow.runs("coupons__feature_build")[0])
+
+    assert (run.key, starter(airflow, run)) == (str(day), "operator")
+
+
+def test_refused_rows_are_driven_again_from_the_page(
+    visits: Visits, airflow: Airflow, adapters: Adapters, demo: Demo
+) -> None:
+    """With a reason; the run knows who asked, and the row, which passes today's checks, is in quarantine no more."""
+    page, case, day = visits.of("operator"), demo.plan.case, demo.plan.yesterday
+    marks = rows.Marks(suite="an older one", run="test")
+
+    def refused(stored: Mapping[date, pa.Table]) -> dict[date, pa.Table]:
+        return {day: rows.refuse(stored[day], {0: ("an old limit",)}, marks)}
+
+    adapters.lake.update_days(case.raw_table("transactions"), [day], refused, metadata={"run": "test"})
+    page.goto(f"/perennial{CASE}/data")
+    assert "an old limit" in page.locator("#refusals").inner_text()
+    page.get_by_text("Re-drive refused rows").first.click()
+    form = page.locator(f"form[action='/perennial{CASE}/data/redrive']")
+    form.locator("input[name=reason]").fill("the suite was too strict")
+    form.get_by_role("button").click()
+    page.get_by_text("Airflow has started to re-drive the rows.").wait_for()
+    run = airflow.await_success(airflow.runs("coupons__redrive")[0])
+
+    assert starter(airflow, run) == "operator"
+    assert quarantine.listed(case, adapters) == ()
+
+
 def test_an_operator_rolls_back(visits: Visits, airflow: Airflow, adapters: Adapters, pictures: Path) -> None:
     """To a former champion, with a reason; the ledger has both, and the alias follows."""
     page, before = visits.of("operator"), adapters.ledger.champion("coupons")
@@ -303,12 +341,12 @@ def test_the_training_names_who_asked_for_it(airflow: Airflow, adapters: Adapter
     assert WHY in entry.reason
 
 
-@pytest.mark.parametrize("path", ["retrain", "rollback", "backfill"])
+@pytest.mark.parametrize("path", ["retrain", "rollback", "backfill", "data/redrive"])
 def test_who_only_looks_starts_nothing(layout: Layout, airflow: Airflow, path: str) -> None:
     """The forms that a viewer does not see are refused where they send them all the same."""
     day = str(datetime.now(UTC).date() - timedelta(days=9))
     form = {"reason": "me too", "to_version": "1", "first_day": day, "last_day": day, "what": "features"}
-    dags = ("continuous_training", "rollback", "backfill")
+    dags = ("continuous_training", "rollback", "backfill", "redrive")
     before = [airflow.runs(f"coupons__{dag}")[0].id for dag in dags]
 
     with pytest.raises(SetupError, match="403"):
