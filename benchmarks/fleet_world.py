@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +17,7 @@ from perennial.settings import CHECKOUT
 from perennial.verdicts import GateReport, GateResult
 
 TEMPLATE = "conversion"
+LOG = "_delta_log"
 ENTRY_EVERY = 7  # days between two trainings, each with its evaluation and every fourth a promotion
 BATCH = 20_000
 SHOWN = (
@@ -63,12 +63,12 @@ class FleetWorld:
             spec.write_text(spec.read_text().replace(f"\nname: {TEMPLATE}\n", f"\nname: {name}\n"))
 
     def fill_lake(self, lake: Lake) -> None:
-        """Write a features table with every day, small, and link its files for the others."""
+        """Write a features table with every day, small; the others get its log, which is all that pages of all read."""
         rows = {self.first + timedelta(days=at): pa.table({"household_id": [1]}) for at in range(self.days)}
         first, *others = self.names
         lake.write_days(f"features/{first}", rows, metadata={"case": first, "run": "seed"})
         for name in others:
-            shutil.copytree(lake.root / "features" / first, lake.root / "features" / name, copy_function=os.link)
+            shutil.copytree(lake.root / "features" / first / LOG, lake.root / "features" / name / LOG)
 
     def fill_ledger(self, ledger: Ledger) -> int:
         """Write entries, daily records and measures; return how many measures."""
