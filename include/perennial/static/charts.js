@@ -37,7 +37,8 @@
     return trace.low.length ? [...band(trace, at), drawn] : [drawn];
   };
 
-  const lanesOf = (chart) => [...new Set(chart.marks.map((mark) => mark.lane))];
+  /* The lane whose marks cross the panels comes first, the others by their names: the same in every chart. */
+  const lanesOf = (chart) => [...new Set([...chart.marks.filter((mark) => mark.lane === chart.across).map((mark) => mark.lane), ...chart.marks.map((mark) => mark.lane).sort()])];
 
   const events = (chart, at, lanes) => {
     const spans = chart.marks.filter((mark) => mark.until).map((mark) => ({ name: mark.lane, type: "line", xAxisIndex: at, yAxisIndex: at, symbol: "none", silent: true, lineStyle: { width: 8, color: tone(mark.tone), opacity: 0.4, cap: "round" }, data: [[mark.day, mark.lane], [mark.until, mark.lane]], tooltip: { show: false } }));
@@ -84,7 +85,7 @@
       grids.push({ left: LEFT + 46, right: RIGHT, top: top - 18 - under, height });
       for (const grid of grids) grid.left = LEFT + 46;
       xs.push(axis(at, true));
-      ys.push({ type: "category", gridIndex: at, data: lanes, inverse: true, axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: true, lineStyle: { color: line } }, axisLabel: { color: ink } });
+      ys.push({ type: "category", gridIndex: at, data: lanes, inverse: true, axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: true, lineStyle: { color: line } }, axisLabel: { color: ink, interval: 0 } });
       drawn.push(...events(chart, at, lanes));
       top += height + 10 - under;
     }
