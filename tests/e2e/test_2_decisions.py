@@ -185,11 +185,13 @@ def test_a_champion_that_has_changed_since_ends_the_question(desk: Desk, now: da
 
 
 def test_an_approver_decides_in_the_browser(desk: Desk, layout: Layout, browser: Browser, pictures: Path) -> None:
-    """The form shows what will change and the gates; the answer that it sends counts."""
+    """The Models page leads to the form, which shows what will change and the gates; its answer counts."""
     run = desk.ask()
     version = str(desk.engineer.results(run, "evaluate")["version"])
     with browser("approver") as page:
-        page.goto(f"{layout.airflow_url}/dags/{run.dag}/runs/{run.id}/tasks/{APPROVAL}/required_actions?map_index=-1")
+        page.goto(f"{layout.airflow_url}/plugin/models")
+        page.frame_locator("iframe").get_by_role("link", name="Open the approval").click(timeout=30_000)
+        page.wait_for_url(f"**/dags/{run.dag}/runs/**/tasks/{APPROVAL}/required_actions*")
         page.wait_for_selector(f"text=With your approval it is version {version}", timeout=30_000)
         page.screenshot(path=pictures / "approval.png", full_page=True)
         page.locator("textarea, input[name='element_reason']").last.fill("holds on this month's households")
