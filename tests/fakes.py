@@ -460,9 +460,9 @@ class FakeAdapters:
         """Return since when mails wait that are due."""
         return tuple(each.not_before for each in self.outbox.waiting() if each.not_before < now)
 
-    def glance(self, *, today: date, names: frozenset[str]) -> Glance:
+    def glance(self, *, today: date, names: frozenset[str], only: str | None = None) -> Glance:
         """Return the newest of each use case in the ledger."""
-        return glance(self.ledger, today=today, names=names)
+        return glance(self.ledger, today=today, names=names, only=only)
 
     def newest_days(self, tables: Sequence[str]) -> dict[str, date | None]:
         """Return the newest day of each table."""

@@ -119,9 +119,9 @@ class Adapters:
         due = (each.not_before for each in self.outbox.waiting())
         return tuple(since for since in due if since < now - GRACE)
 
-    def glance(self, *, today: date, names: frozenset[str]) -> Glance:
+    def glance(self, *, today: date, names: frozenset[str], only: str | None = None) -> Glance:
         """Return the newest of each use case in the ledger."""
-        return glance(self.ledger, today=today, names=names)
+        return glance(self.ledger, today=today, names=names, only=only)
 
     def newest_days(self, tables: Sequence[str]) -> dict[str, date | None]:
         """Return the newest day with rows of each table."""

@@ -219,7 +219,7 @@ def test_matured_labels_come_before_the_estimate_and_the_holdout(world, make_fin
 
     assert '<b class="bad-ink">0.500</b>' in text
     assert "0.450 to 0.540" in text
-    assert '<path class="band" d="M0.0 0.0' in text.replace("M0.0 0.0 ", "M0.0 0.0")
+    assert '<path class="band" d="M0.0 ' in text
 
 
 def test_realised_money_stands_beside_what_was_promised(world, make_finding):
@@ -378,6 +378,23 @@ def test_a_report_is_shown_in_a_sandbox(pages):
     assert (answer.status_code, answer.text) == (200, "<p>report</p>")
     assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts")
     assert "allow-same-origin" not in answer.headers["content-security-policy"]
+
+
+def test_a_report_is_for_who_may_read_its_use_case(pages, monkeypatch):
+    """The second part of its path is the use case, however the path is spelt."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+    (pages / "drift" / "toy").mkdir()
+    (pages / "drift" / "toy" / "b.html").write_text("secret")
+    asked = []
+    monkeypatch.setattr(SimpleAuthManager, "is_authorized_dag", lambda self, **what: asked.append(what["details"].id))
+    answers = [
+        mounted(logged_in=True).get(f"/perennial/pages/{path}")
+        for path in ("drift/toy/b.html", "drift/x%2f..%2ftoy/b.html")
+    ]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert set(asked) == {"toy__drift_monitoring"}
 
 
 def test_markdown_is_plain_text_behind_the_same_login(pages):

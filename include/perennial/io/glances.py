@@ -42,7 +42,6 @@ class Glance:
     """The newest of each use case, by its name; a use case without one is not in the mapping.
 
     Attributes:
-        cases: every use case with entries.
         crownings: the entries that made the champions.
         survived: the newest ends of probations that found nothing.
         metrics: the champion's evaluation: a mapping of figures for `challenger`, `champion` and each baseline.
@@ -51,7 +50,6 @@ class Glance:
         told: the estimates and the money of the newest day that has them.
     """
 
-    cases: tuple[str, ...] = ()
     crownings: Mapping[str, Entry] = field(default_factory=dict)
     survived: Mapping[str, Entry] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
@@ -69,13 +67,14 @@ class Glance:
         return self.survived.get(case)
 
 
-def glance(ledger: Ledger, *, today: date, names: Collection[str]) -> Glance:
+def glance(ledger: Ledger, *, today: date, names: Collection[str], only: str | None = None) -> Glance:
     """Return the newest of each use case.
 
     Args:
         ledger: asked once, in one transaction.
         today: the day of asking; measures of the `LINE_DAYS` before it are read.
         names: of the measures: the metrics and figures of money that a page shows.
+        only: the one use case whose measures are read; None is all.
 
     Raises:
         LedgerError: it does not answer.
@@ -83,13 +82,12 @@ def glance(ledger: Ledger, *, today: date, names: Collection[str]) -> Glance:
     with ledger.transaction() as connection:
         crownings = _newest(connection, CROWNING)
         return Glance(
-            cases=tuple(connection.scalars(sa.select(kept.entries.c.case).distinct().order_by(kept.entries.c.case))),
             crownings=crownings,
             survived=_newest(connection, ("probation survived",)),
             metrics=dict(_metrics(connection, crownings)),
             findings=_findings(connection),
-            lines=_lines(connection, today, names),
-            told=_told(connection, today, names),
+            lines=_lines(connection, today, names, only),
+            told=_told(connection, today, names, only),
         )
 
 
@@ -127,14 +125,16 @@ def _findings(connection: sa.Connection) -> dict[str, Finding]:
     return {case: Finding(day, verdict, version) for case, day, verdict, version in rows}
 
 
-def _lines(connection: sa.Connection, today: date, names: Collection[str]) -> dict[tuple[str, str], tuple[Point, ...]]:
+def _lines(
+    connection: sa.Connection, today: date, names: Collection[str], only: str | None
+) -> dict[tuple[str, str], tuple[Point, ...]]:
     """Return the values of each day; of a day that was looked at again the newest. Plain rows: there are thousands."""
     columns = measures.c
     query = (
         sa.select(columns.case, columns.name, columns.day, columns.value, columns.low, columns.high)
         .where(
             columns.about == "performance", columns.measure == "value", columns.name.in_(names),
-            columns.day >= today - timedelta(days=LINE_DAYS),
+            columns.day >= today - timedelta(days=LINE_DAYS), *_of(only),
         )
         .order_by(columns.case, columns.name, columns.day, columns.at, columns.id)
     )  # fmt: skip
@@ -144,10 +144,12 @@ def _lines(connection: sa.Connection, today: date, names: Collection[str]) -> di
     return {key: tuple(points.values()) for key, points in found.items()}
 
 
-def _told(connection: sa.Connection, today: date, names: Collection[str]) -> dict[str, tuple[Measured, ...]]:
+def _told(
+    connection: sa.Connection, today: date, names: Collection[str], only: str | None
+) -> dict[str, tuple[Measured, ...]]:
     """Return the estimates and the money of the newest day on which their value is known."""
     columns, least = measures.c, today - timedelta(days=NEWEST_DAYS)
-    mine = (columns.about.in_(("estimate", "value")), columns.name.in_(names), columns.day >= least)
+    mine = (columns.about.in_(("estimate", "value")), columns.name.in_(names), columns.day >= least, *_of(only))
     key = (columns.case, columns.about, columns.name, columns.measure)
     newest = (
         sa.select(*key, sa.func.max(columns.day).label("day")).where(*mine, columns.value.is_not(None)).group_by(*key)
@@ -158,3 +160,7 @@ def _told(connection: sa.Connection, today: date, names: Collection[str]) -> dic
     for row in connection.execute(query).mappings().all():
         rows[row["case"]][row["about"], row["name"], row["measure"]] = row
     return {case: read(list(each.values())) for case, each in rows.items()}
+
+
+def _of(case: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    return () if case is None else (measures.c.case == case,)

@@ -176,7 +176,7 @@ class World(Protocol):
     def registry(self) -> Registry:
         """Return the registry."""
 
-    def glance(self, *, today: date, names: frozenset[str]) -> Glance:
+    def glance(self, *, today: date, names: frozenset[str], only: str | None = None) -> Glance:
         """Return the newest of each use case in the ledger."""
 
     def newest_days(self, tables: Sequence[str]) -> dict[str, date | None]:
@@ -202,8 +202,9 @@ class Told:
 
 
 def fleet(
-    cases: Sequence[UseCase], broken: Mapping[str, SpecError], world: World, *, now: datetime, told: Told | None = None
-) -> Fleet:
+    cases: Sequence[UseCase], broken: Mapping[str, SpecError], world: World, *, now: datetime, told: Told | None = None,
+    only: str | None = None,
+) -> Fleet:  # fmt: skip
     """Return a row for each use case: those given, the broken ones, and those only the ledger remembers.
 
     Args:
@@ -212,13 +213,14 @@ def fleet(
         world: ledger, lake and registry.
         now: the time of asking, in UTC.
         told: what Airflow knows, and what was found out of order already.
+        only: the one use case given: of no other one anything is looked for.
     """
     told, inquiry = told or Told(), Inquiry()
     names = frozenset({case.monitoring.performance.metric for case in cases} | {*MONEY})
-    seen = inquiry.ask(LedgerError, lambda: world.glance(today=now.date(), names=names), otherwise=Glance())
+    seen = inquiry.ask(LedgerError, lambda: world.glance(today=now.date(), names=names, only=only), otherwise=Glance())
     opened: tuple[Incident, ...] = inquiry.ask(LedgerError, world.open_incidents, otherwise=())
     known = {*(case.name for case in cases), *broken}
-    deleted = [name for name in seen.cases if name not in known and name in seen.crownings]
+    deleted = [name for name in seen.crownings if name not in known and only is None]
     tables = [f"features/{name}" for name in (*known, *deleted)]
     days: dict[str, date | None] = inquiry.ask(LakeError, lambda: world.newest_days(tables), otherwise={})
     asking = _Asking(world, inquiry, seen, opened, days, told, now)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +25,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as AnyHttpError
 
 from perennial_airflow.ui import data, drift, explain, incidents, model, models, plan, tabs
-from perennial_airflow.ui.security import LOGIN, SHARED_HEADERS
+from perennial_airflow.ui.security import LOGIN, SHARED_HEADERS, may_read
 from perennial_airflow.ui.shown import airflow_root, show, static
 
 # Markdown as plain text: browsers show it, and take nothing in it for a page.
@@ -68,13 +69,20 @@ def _description(app: FastAPI) -> dict[str, Any]:
     return app.openapi()
 
 
-def page(path: str) -> Response:
-    """Return a page below the folder of pages; anything else does not exist."""
+def page(path: str, user: GetUserDep) -> Response:
+    """Return a page below the folder of pages, to who may read its use case; anything else does not exist.
+
+    Raises:
+        HTTPException: 404; 403 where the use case, the second part of the path, is not for the reader.
+    """
     from perennial.settings import load_settings
 
-    file = inside(load_settings().pages_root, path)
+    root = load_settings().pages_root
+    file = inside(root, path)
     if file is None:
         raise HTTPException(404, detail=f"There is no page {path!r}.")
+    _, _, case = str(file.relative_to(root.resolve())).partition("/")
+    may_read(case.partition("/")[0], user)
     headers = {**SHARED_HEADERS, "Content-Security-Policy": REPORT_POLICY}
     return FileResponse(file, media_type=KINDS[file.suffix], headers=headers)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, HTTPException, Path
+from perennial.spec import UseCase
 
 if TYPE_CHECKING:
     from perennial.adapters import Adapters
-    from perennial.spec import UseCase
 
 
 def declared(case: Annotated[str, Path()]) -> UseCase:
@@ -34,3 +34,5 @@ def world() -> Adapters:
 
 
 CASE, WORLD = Depends(declared), Depends(world)
+Case = Annotated[UseCase, CASE]
+World = Annotated[Any, WORLD]

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 
 from perennial_airflow.ranges import ALL_SOURCES, CHECK_AGAIN, READ_AGAIN
 from perennial_airflow.ui import profiled, runs
-from perennial_airflow.ui.cases import CASE, WORLD
+from perennial_airflow.ui.cases import Case, World
 from perennial_airflow.ui.security import ACTS, READS, USER, can_start, dag_of
 from perennial_airflow.ui.shown import airflow_root, back, show
 
@@ -37,8 +37,6 @@ HOWS = (CHECK_AGAIN, READ_AGAIN)
 
 FIRST, LAST = date(1970, 1, 1), date(2999, 12, 31)  # beyond them arithmetic with days may end
 
-Case = Annotated[UseCase, CASE]
-World = Annotated[Any, WORLD]
 MayStart = Annotated[bool, Depends(can_start)]
 User = Annotated[str, USER]
 

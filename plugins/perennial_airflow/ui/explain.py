@@ -19,7 +19,7 @@ from perennial.views.shelf import Shelf
 
 from perennial_airflow.ui import runs
 from perennial_airflow.ui.asked import Day
-from perennial_airflow.ui.data import Case, World
+from perennial_airflow.ui.cases import Case, World
 from perennial_airflow.ui.models import mlflow_address
 from perennial_airflow.ui.security import READS
 from perennial_airflow.ui.shown import airflow_root, show

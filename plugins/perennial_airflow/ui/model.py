@@ -43,8 +43,8 @@ def model(
     found, now = as_json(days, case, world), datetime.now(UTC)
     known = runs.facts(airflow_root(request), case=case.name)
     told = Told(known.next_runs, known.questions, (*mlflow_outage(world.settings.mlflow), *known.outages))
-    glanced = fleet([case], {}, world, now=now, told=told)
-    row = next(each for each in glanced.rows if each.case == case.name)
+    glanced = fleet([case], {}, world, now=now, told=told, only=case.name)
+    (row,) = glanced.rows
     return show(
         request, "model.html", case=case.name, tab="Model", page=found, row=row, declared=case, now=now, spans=SPANS,
         outages=tuple(dict.fromkeys((*glanced.outages, *found.outages))), runs_unknown=bool(known.outages),

@@ -7,20 +7,17 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 from perennial.errors import DataError
-from perennial.spec import UseCase
 from perennial.views import features as view
 from perennial.views.charts import spark
 from perennial.views.features import FeaturesView, FeatureView, bars
 
-from perennial_airflow.ui.cases import CASE, WORLD
+from perennial_airflow.ui.cases import Case, World
 from perennial_airflow.ui.security import READS
 from perennial_airflow.ui.shown import show
 
 FEATURES = "/models/{case}/data/features"
 TAB = "Data"
 
-Case = Annotated[UseCase, CASE]
-World = Annotated[Any, WORLD]
 Profile = Annotated[str, Query(description="name of a kept profile; default the newest")]
 
 

@@ -77,7 +77,6 @@ def test_the_newest_of_each_use_case_counts(ledger: Ledger):
     ledger.add_monitor(record("toy", TODAY, verdict="drifted"), at=AT, run="run 2")
     seen = glance(ledger, today=TODAY, names=NAMES)
 
-    assert seen.cases == ("toy",)
     assert seen.crownings["toy"].to_version == "1"
     assert seen.metrics["toy"]["challenger"] == {"roc_auc": 0.8}
     assert (seen.findings["toy"].day, seen.findings["toy"].verdict) == (TODAY, "drifted")
@@ -112,6 +111,14 @@ def test_another_figure_is_not_read(ledger: Ledger):
 
     seen = glance(ledger, today=TODAY, names=NAMES)
     assert (seen.lines, seen.told) == ({}, {})
+
+
+def test_a_page_of_one_use_case_reads_its_measures_alone(ledger: Ledger):
+    """Whatever else is in the ledger."""
+    for name in ("one", "other"):
+        live(ledger, name, days=1)
+
+    assert set(glance(ledger, today=TODAY, names=NAMES, only="one").lines) == {("one", "roc_auc")}
 
 
 def test_the_newest_day_with_a_value_is_told(ledger: Ledger):
